@@ -1,0 +1,1 @@
+"""Starts Maru in the browser: `python app.py`, and the entry point of a Hugging Face Space."""

@@ -1,0 +1,145 @@
+"""One turn of a conversation: the model answers or calls tools, until it has answered in words.
+
+Knows messages, events and the contracts of model and registry; no token, no tool by name, no screen.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+from assistant.artifacts import ArtifactStore
+from assistant.errors import AssistantError, Cancelled
+from assistant.history import History
+from assistant.registry import Registry
+from assistant.settings import Settings
+from assistant.types import (
+    CallFinished,
+    CallStarted,
+    ChatModel,
+    Event,
+    Message,
+    Notice,
+    TextDelta,
+    ToolCall,
+    TurnFinished,
+    Usage,
+)
+
+SENTENCE_ENDS = (".", "!", "?", "\n", ":")
+
+
+class Turn:
+    """The state of one turn; iterate `run()` once. Everything is stored the moment it happens."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        registry: Registry,
+        history: History,
+        store: ArtifactStore,
+        settings: Settings,
+        conversation: str,
+        stop: threading.Event,
+    ) -> None:
+        """Answer the last user message of `conversation`."""
+        self._model = model
+        self._registry = registry
+        self._history = history
+        self._store = store
+        self._settings = settings
+        self._conversation = conversation
+        self._stop = stop
+        self._messages = history.path(conversation)
+        self._usage = Usage()
+        self._failed: set[tuple[str, str]] = set()
+        self._stuck = False
+
+    def run(self) -> Iterator[Event]:
+        """Yield the events of the turn; the last is `TurnFinished`."""
+        yield from self._take_in_files()
+        for round_number in range(self._settings.max_rounds):
+            answer = self._new_answer()
+            last = self._stuck or round_number == self._settings.max_rounds - 1
+            try:
+                answer = yield from self._reply(answer, offer_tools=not last)
+            except Cancelled:
+                break
+            except AssistantError as error:
+                answer = replace(answer, text=f"⚠️ {error}")
+                self._write(answer)
+                yield TextDelta(answer.text)
+                break
+            if not answer.calls or self._stop.is_set():
+                break
+            for call in answer.calls:
+                yield from self._call(call)
+        yield TurnFinished(answer, self._usage, stopped=self._stop.is_set())
+
+    def _take_in_files(self) -> Iterator[Event]:
+        """Run the tools that attached files set off, unless an earlier try at this turn did."""
+        done = {message.result.call.id for message in self._messages if message.result}
+        for artifact in next(m for m in reversed(self._messages) if m.role == "user").artifacts:
+            for call in self._registry.on_upload(artifact):
+                if call.id not in done and not self._stop.is_set():
+                    yield from self._call(call)
+
+    def _reply(self, answer: Message, offer_tools: bool) -> Generator[Event, None, Message]:
+        """Stream one reply into `answer` and return it with its calls."""
+        tools = self._registry.offered(self._store.all()) if offer_tools else []
+        parts = self._model.reply(list(self._messages), tools, self._stop)
+        for part in parts:
+            match part:
+                case str():
+                    answer = replace(answer, text=answer.text + part)
+                    if part.rstrip(" ").endswith(SENTENCE_ENDS):
+                        self._history.write(self._conversation, answer)
+                    yield TextDelta(part)
+                case ToolCall():
+                    answer = replace(answer, calls=(*answer.calls, part))
+                case Usage():
+                    self._usage = _add(self._usage, part)
+                case Notice():
+                    yield part
+        if answer.text or answer.calls:
+            self._write(answer)
+        return answer
+
+    def _call(self, call: ToolCall) -> Iterator[Event]:
+        """Run one call and store its result; the same failing call twice marks the turn as stuck."""
+        yield CallStarted(call)
+        result = yield from self._registry.run(call, self._store, self._settings.seed, self._stop)
+        self._write(Message(_new_id(), self._head, "tool", result=result))
+        if result.failed:
+            fingerprint = (call.name, json.dumps(dict(call.arguments), sort_keys=True))
+            self._stuck = fingerprint in self._failed
+            self._failed.add(fingerprint)
+        yield CallFinished(result)
+
+    @property
+    def _head(self) -> str | None:
+        return self._messages[-1].id if self._messages else None
+
+    def _new_answer(self) -> Message:
+        return Message(_new_id(), self._head, "assistant")
+
+    def _write(self, message: Message) -> None:
+        self._history.write(self._conversation, message)
+        self._messages.append(message)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _add(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.prompt_tokens + other.prompt_tokens,
+        one.reused_tokens + other.reused_tokens,
+        one.generated_tokens + other.generated_tokens,
+        one.first_token_seconds or other.first_token_seconds,
+        one.seconds + other.seconds,
+    )

@@ -1,0 +1,189 @@
+"""The files of one conversation: kept by content, named by handles such as "image-1". Knows no model and no tool.
+
+A store belongs to one conversation, so a handle of another conversation does not resolve here. Contents lie under
+their SHA-256 in a private folder that nothing serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.database import Database
+from assistant.errors import BadInput, BadToolCall
+from assistant.settings import MEGABYTE, Settings
+from assistant.types import Artifact, Kind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS artifacts (
+    conversation TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, media_type TEXT NOT NULL,
+    name TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (conversation, id)
+);
+"""
+MARKDOWN_ENDINGS = (".md", ".markdown")
+ACCEPTED = "a picture (PNG, JPEG, WebP, GIF, BMP, TIFF), a PDF, or text (plain or Markdown, in UTF-8)"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as a tool gets it: `path` to its bytes, `name` as the person called it."""
+
+    path: Path
+    name: str
+    media_type: str
+    digest: str
+
+
+class ArtifactStore:
+    """The artifacts of the conversation `conversation`."""
+
+    def __init__(self, database: Database, folder: Path, conversation: str, settings: Settings) -> None:
+        """Keep contents under `folder` and handles in `database`."""
+        self._database = database
+        self._folder = folder
+        self._conversation = conversation
+        self._settings = settings
+
+    def add_file(self, path: Path) -> Artifact:
+        """Take in a file of the person; `BadInput` says in a sentence why it cannot be used."""
+        if not path.is_file():
+            raise BadInput(f"There is no file {str(path)!r}. Check the path and try again.")
+        self._check_size(path.name, path.stat().st_size)
+        return self.add(path.read_bytes(), path.name)
+
+    def add(self, content: bytes, name: str) -> Artifact:
+        """Take in `content`, whose kind is found by looking at it, never by its name."""
+        self._check_size(name, len(content))
+        kind, media_type = self._recognise(content, name)
+        return self._keep(content, kind, media_type, name)
+
+    def add_image(self, image: Image, name: str) -> Artifact:
+        """Keep a picture that a tool made, as PNG."""
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return self._keep(buffer.getvalue(), "image", "image/png", name)
+
+    def all(self, kind: Kind | None = None) -> list[Artifact]:
+        """Return the conversation's artifacts, oldest first."""
+        rows = self._database.rows(
+            "SELECT id, kind, media_type, name, digest, size FROM artifacts WHERE conversation = ? ORDER BY rowid",
+            self._conversation,
+        )
+        return [Artifact(*row) for row in rows if kind in (None, row["kind"])]
+
+    def get(self, handle: str) -> Artifact:
+        """Return the artifact `handle` of this conversation, or raise `BadToolCall` listing those there are."""
+        known = {artifact.id: artifact for artifact in self.all()}
+        if handle not in known:
+            there = ", ".join(known) or "none; a file must be attached first"
+            raise BadToolCall(f"There is no {handle!r} in this conversation. The files are: {there}.")
+        return known[handle]
+
+    def path(self, artifact: Artifact) -> Path:
+        """Return where the bytes of `artifact` lie."""
+        return self._folder / artifact.digest[:2] / artifact.digest
+
+    def image(self, artifact: Artifact) -> Image:
+        """Open a picture as RGB, turned the way its EXIF orientation says."""
+        return open_image(self.path(artifact).read_bytes(), artifact.name, self._settings)
+
+    def document(self, artifact: Artifact) -> Document:
+        """Give a document the way tools take it."""
+        return Document(self.path(artifact), artifact.name, artifact.media_type, artifact.digest)
+
+    def _check_size(self, name: str, size: int) -> None:
+        if size == 0:
+            raise BadInput(f"{name!r} is empty. Attach {ACCEPTED}.")
+        if size > self._settings.max_upload_mb * MEGABYTE:
+            raise BadInput(
+                f"{name!r} has {size / MEGABYTE:.0f} MB; the limit is {self._settings.max_upload_mb:.0f} MB. "
+                "Attach a smaller file, or raise ASSISTANT_MAX_UPLOAD_MB."
+            )
+
+    def _recognise(self, content: bytes, name: str) -> tuple[Kind, str]:
+        if content.startswith(b"%PDF-"):
+            return "document", "application/pdf"
+        if _looks_like_text(content):
+            ending = Path(name).suffix.lower()
+            return "document", "text/markdown" if ending in MARKDOWN_ENDINGS else "text/plain"
+        image = open_image(content, name, self._settings)
+        return "image", str(image.info["media_type"])
+
+    def _keep(self, content: bytes, kind: Kind, media_type: str, name: str) -> Artifact:
+        digest = hashlib.sha256(content).hexdigest()
+        with self._database.transaction() as connection:
+            taken = connection.execute(
+                "SELECT COUNT(*) FROM artifacts WHERE conversation = ? AND kind = ?",
+                (self._conversation, kind),
+            ).fetchone()[0]
+            artifact = Artifact(f"{kind}-{taken + 1}", kind, media_type, name, digest, len(content))
+            _write_once(self.path(artifact), content)
+            connection.execute(
+                "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (self._conversation, artifact.id, kind, media_type, name, digest, len(content)),
+            )
+        return artifact
+
+
+def open_image(content: bytes, name: str, settings: Settings) -> Image:
+    """Decode a picture to RGB; `BadInput` where it is none, is cut short, or has too many pixels.
+
+    `info["media_type"]` of the result names the format found.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(io.BytesIO(content))
+        width, height = opened.size
+        if width * height > settings.max_pixels_millions * 1e6:
+            raise BadInput(_too_many_pixels(name, f"{width} x {height} pixels", settings))
+        media_type = Image.MIME.get(opened.format or "", "image/unknown")
+        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    except Image.DecompressionBombError:
+        raise BadInput(_too_many_pixels(name, "too many pixels", settings)) from None
+    except UnidentifiedImageError:
+        raise BadInput(f"{name!r} is no file that Maru reads. Attach {ACCEPTED}.") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"The picture {name!r} is damaged ({error}). Save it anew and attach it again.") from None
+    picture.info["media_type"] = media_type
+    return picture
+
+
+def _too_many_pixels(name: str, what: str, settings: Settings) -> str:
+    return (
+        f"{name!r} has {what}; the limit is {settings.max_pixels_millions:.0f} million. "
+        "Scale it down and attach it again, or raise ASSISTANT_MAX_PIXELS_MILLIONS."
+    )
+
+
+def _looks_like_text(content: bytes) -> bool:
+    if b"\0" in content:
+        return False
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Write through a temporary file, so that a crash leaves either the whole file or none."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)

@@ -1,0 +1,128 @@
+"""Which weights do which job on this machine, and why. Knows the table `catalog.toml`; loads nothing.
+
+Profiles stand in order of quality (gpu, cpu, embedded). `auto` takes the first that this machine can hold and reach,
+and keeps the reason why a better one was passed over.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from assistant.errors import ModelUnavailable, PluginError
+from assistant.settings import GIGABYTE, Settings
+from assistant.sources import Source, fetch, obstacle, parse_source
+from assistant.types import Progress
+
+CATALOG = Path(__file__).with_name("catalog.toml")
+PROFILES = ("gpu", "cpu", "embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the catalog; the fields are explained at the top of `catalog.toml`."""
+
+    role: str
+    profile: str
+    name: str
+    source: Source
+    dtype: str
+    bytes: int
+    licence: str
+    quantize: Literal["nf4", "none"] = "none"
+    guided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """An entry whose files are on this machine, at `path`."""
+
+    entry: Entry
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The entry chosen for a role and, for each better one, why not."""
+
+    entry: Entry
+    passed_over: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """Say what was chosen and why nothing better was."""
+        why = f" Not better, because {'; '.join(self.passed_over)}." if self.passed_over else ""
+        return f"{self.entry.name} ({self.entry.profile}).{why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What matters of this machine for the choice: whether models run on a GPU, and the bytes they may share."""
+
+    has_gpu: bool
+    bytes: int
+
+
+class Catalog:
+    """The catalog of this machine and these settings."""
+
+    def __init__(self, settings: Settings, machine: Machine, path: Path = CATALOG) -> None:
+        """Read `path`; raises `PluginError` when a row is wrong."""
+        self._settings = settings
+        self._machine = machine
+        self._path = path
+        self._choices: dict[str, Choice] = {}
+
+    @cached_property
+    def roles(self) -> Mapping[str, Mapping[str, Entry]]:
+        """Return role -> profile -> entry."""
+        table = tomllib.loads(self._path.read_text())
+        known = {field.name for field in fields(Entry)}
+        roles: dict[str, dict[str, Entry]] = {}
+        for role, profiles in table.items():
+            for profile, row in profiles.items():
+                if profile not in PROFILES or not set(row) <= known:
+                    raise PluginError(f"{self._path}: [{role}.{profile}] may have only {', '.join(sorted(known))}.")
+                entry = Entry(role=role, profile=profile, **{**row, "source": parse_source(row["source"])})
+                roles.setdefault(role, {})[profile] = entry
+        return roles
+
+    def choose(self, role: str) -> Choice:
+        """Choose the weights for `role` once; `ModelUnavailable` lists what stands in the way of each."""
+        if role not in self._choices:
+            self._choices[role] = self._choose(role)
+        return self._choices[role]
+
+    def fetch(self, role: str, progress: Progress) -> Weights:
+        """Bring the chosen weights of `role` to this machine."""
+        entry = self.choose(role).entry
+        return Weights(entry, fetch(entry.source, self._settings.data / "weights", progress))
+
+    def _choose(self, role: str) -> Choice:
+        rows = self.roles.get(role, {})
+        wanted = PROFILES if self._settings.profile == "auto" else (self._settings.profile,)
+        if len(rows) == 1:  # one model serves every machine
+            wanted = tuple(rows)
+        passed_over: list[str] = []
+        for profile in wanted:
+            if profile not in rows:
+                continue
+            why_not = self._obstacle(rows[profile])
+            if why_not is None:
+                return Choice(rows[profile], tuple(passed_over))
+            if self._settings.profile == profile:
+                raise ModelUnavailable(f"{rows[profile].name} (profile {profile}) cannot be used: {why_not}.")
+            passed_over.append(why_not)
+        reasons = "; ".join(passed_over) or "the catalog has no entry for it"
+        raise ModelUnavailable(f"No model for {role!r} can be used here: {reasons}.")
+
+    def _obstacle(self, entry: Entry) -> str | None:
+        if entry.profile == "gpu" and not self._machine.has_gpu:
+            return f"{entry.name} needs a GPU and there is none"
+        if entry.bytes > self._machine.bytes:
+            need, room = entry.bytes / GIGABYTE, self._machine.bytes / GIGABYTE
+            return f"{entry.name} needs {need:.1f} GB and models may take {room:.1f} GB here"
+        return obstacle(entry.source, self._settings.data / "weights")

@@ -1,0 +1,236 @@
+"""The local language model: messages in, words and tool calls out. Joins chat format, engine and grammar.
+
+A model that the catalog marks as guided does not choose tools itself: the nearest tool is chosen for it, its text
+arguments are words of the request, and after a tool it answers by quoting what the tool said.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assistant.catalog import Weights
+from assistant.chat_format import (
+    Family,
+    Piece,
+    Tag,
+    asked_results,
+    family_of,
+    shorten,
+    turns,
+    write_guided_prompt,
+    write_prompt,
+)
+from assistant.chooser import choose_tool
+from assistant.errors import BadInput
+from assistant.residents import resident, residents
+from assistant.settings import Settings
+from assistant.types import Message, Notice, Progress, ReplyPart, ToolCall, ToolSpec, Usage
+
+REPETITION_PENALTY = 1.1  # for guided models, which otherwise repeat themselves without end
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """An engine with everything that turns words into ids and back."""
+
+    engine: Any
+    tokenizer: Any
+    vocabulary: Any
+    family: Family
+    guided: bool
+
+
+@resident("chat")
+def _speaker(weights: Weights, progress: Progress) -> Speaker:
+    from assistant.engine.grammar import Vocabulary
+    from assistant.engine.load import load_engine
+
+    entry = weights.entry
+    cache = weights.path.parent if weights.path.is_file() else weights.path
+    engine, tokenizer = load_engine(weights.path, entry.dtype, entry.quantize, cache, progress)
+    family = family_of(tokenizer.get_vocab())
+    return Speaker(engine, tokenizer, Vocabulary(tokenizer, engine.vocabulary_size), family, entry.guided)
+
+
+class LlamaChat:
+    """A `ChatModel` over whatever the catalog chose for the role "chat"."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take length, temperature and seed from `settings`; nothing is loaded yet."""
+        self._settings = settings
+
+    def describe(self) -> str:
+        """Say which model this is and why no better one."""
+        return residents().catalog.choose("chat").sentence()
+
+    def load(self, progress: Progress) -> None:
+        """Load the model now, so that the first message need not wait for it."""
+        with _speaker(None, progress):
+            pass
+
+    def reply(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], stop: threading.Event
+    ) -> Iterator[ReplyPart]:
+        """Yield words as they come, at most one call, notices, and the usage at the end."""
+        if not residents().is_loaded("chat"):
+            yield Notice(f"Loading {residents().catalog.choose('chat').entry.name} …")
+        started = time.monotonic()
+        with _speaker(stop) as speaker:
+            plan = _plan_guided(messages, tools) if speaker.guided else Plan(tuple(tools))
+            ids, left_out = _fit(speaker, plan, messages, self._settings.max_new_tokens)
+            if left_out:
+                yield Notice(
+                    f"The conversation is longer than the model reads; its oldest {left_out} turns were left out."
+                )
+            yield from self._generate(speaker, plan, ids, stop, started)
+
+    def _generate(
+        self, speaker: Speaker, plan: Plan, ids: list[int], stop: threading.Event, started: float
+    ) -> Iterator[ReplyPart]:
+        from assistant.engine.decode import Count
+        from assistant.engine.sample import Sampling
+
+        count, first = Count(), 0.0
+        penalty = REPETITION_PENALTY if speaker.guided and not plan.grammar else 1.0
+        sampling = Sampling(self._settings.max_new_tokens, self._settings.temperature, penalty, self._settings.seed)
+        constraint = speaker.vocabulary.constraint(plan.grammar) if plan.grammar else None
+        end = frozenset(_encode(speaker.tokenizer, speaker.family.end))
+        stream = speaker.engine.stream(ids, sampling, end, stop, count, constraint)
+        text = ""
+        for piece in _decode(speaker.tokenizer, stream):
+            first = first or time.monotonic() - started
+            text += piece
+            if not (plan.tools and text.startswith("{")):
+                yield piece
+        if plan.tools and text.startswith("{") and not stop.is_set():
+            yield read_call(text)
+        yield Usage(count.prompt, count.reused, count.generated, first, time.monotonic() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one reply is made: from which tools, and under which grammar (None is free text)."""
+
+    tools: tuple[ToolSpec, ...] = ()
+    guided: str | None = None
+
+    @property
+    def grammar(self) -> str | None:
+        """The grammar to stay in."""
+        return self.guided or (call_grammar(self.tools) if self.tools else None)
+
+
+def _plan_guided(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Plan:
+    *before, turn = turns(messages)
+    if results := asked_results(turn):
+        return Plan(guided=quote_grammar([shorten(result.text) for result in results]))
+    earlier = [result for old in before for result in asked_results(old)]
+    chosen = choose_tool(turn[0].text, tools, earlier)
+    return Plan((chosen,), guided_grammar(chosen, turn[0].text)) if chosen else Plan()
+
+
+def _fit(speaker: Speaker, plan: Plan, messages: Sequence[Message], room: int) -> tuple[list[int], int]:
+    """Write the prompt, leaving out the oldest turns until it and a reply of `room` tokens fit the context."""
+    limit = speaker.engine.context - min(room, speaker.engine.context // 2)
+    kept = turns(messages)
+    size = 0
+    for left_out in range(len(kept)):
+        rest = [message for turn in kept[left_out:] for message in turn]
+        if speaker.guided:
+            pieces = write_guided_prompt(speaker.family, rest)
+        else:
+            pieces = write_prompt(speaker.family, rest, plan.tools)
+        ids = _encode(speaker.tokenizer, pieces)
+        size = len(ids)
+        if size <= limit:
+            return ids, left_out
+    raise BadInput(f"This message has {size} tokens; the model reads {limit}. Shorten it and send it again.")
+
+
+def _encode(tokenizer: Any, pieces: Sequence[Piece]) -> list[int]:
+    """Encode tags as control tokens and everything else as plain text, whatever it looks like."""
+    ids: list[int] = []
+    for piece in pieces:
+        if isinstance(piece, Tag):
+            ids.append(tokenizer.convert_tokens_to_ids(piece.text))
+        else:
+            ids += tokenizer.encode(piece, add_special_tokens=False, split_special_tokens=True)
+    return ids
+
+
+def _decode(tokenizer: Any, ids: Iterator[int]) -> Iterator[str]:
+    """Turn ids into text as soon as they make whole characters."""
+    from tokenizers.decoders import DecodeStream
+
+    stream = DecodeStream(ids=[], skip_special_tokens=True)
+    for token in ids:
+        if text := stream.step(tokenizer.backend_tokenizer, token):
+            yield text
+
+
+def read_call(text: str) -> ReplyPart:
+    """Read a call; text that is none (it was cut off by the length limit) stays text."""
+    try:
+        call = json.loads(text)
+        return ToolCall(uuid.uuid4().hex[:8], call["name"], call["parameters"])
+    except (ValueError, KeyError, TypeError):
+        return text
+
+
+def call_grammar(tools: Sequence[ToolSpec]) -> str:
+    """Write the grammar "one valid call, or words that do not begin like one"."""
+    names = " | ".join(f"call_{i}" for i in range(len(tools)))
+    rules = [
+        f'call_{i}: {_literal(f"""{{"name": "{tool.name}", "parameters": """)} '
+        f'%json {json.dumps(_strict(tool.parameters))} "}}"'
+        for i, tool in enumerate(tools)
+    ]
+    return "\n".join([f"start: words | {names}", r"words: /[^{\s](.|\n)*/", *rules])
+
+
+def guided_grammar(tool: ToolSpec, request: str) -> str:
+    """Write the grammar of a call of `tool` with only its required arguments; free text is the request itself."""
+    properties = tool.parameters.get("properties", {})
+    values = []
+    for name in tool.parameters.get("required", ()):
+        schema = properties[name]
+        is_free_text = schema.get("type") == "string" and "enum" not in schema
+        value = (
+            _literal(json.dumps(request, ensure_ascii=False))
+            if is_free_text
+            else f"%json {json.dumps(_strict(schema))}"
+        )
+        values.append(f"{_literal(json.dumps(name) + ': ')} {value}")
+    head = _literal(f'{{"name": "{tool.name}", "parameters": {{')
+    body = ' ", " '.join(values)
+    return f'start: {head} {body} "}}}}"'
+
+
+def quote_grammar(texts: Sequence[str]) -> str:
+    """Write the grammar of an answer that is a run of whole lines of one block (between blank lines) of `texts`."""
+    blocks = [block for text in texts for block in re.split(r"\n\s*\n", text.strip())]
+    rules = [
+        f"QUOTE_{i}: %regex {json.dumps({'substring_chunks': block.splitlines(keepends=True)})}"
+        for i, block in enumerate(blocks)
+    ]
+    return "\n".join([f"start: {' | '.join(f'QUOTE_{i}' for i in range(len(blocks)))}", *rules])
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _strict(schema: Any) -> dict[str, Any]:
+    """Ask llguidance for JSON without free white space, which small models fill pages with."""
+    clean = {key: value for key, value in schema.items() if key != "x-artifact"}
+    return {
+        **clean,
+        "x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "},
+    }

@@ -1,0 +1,162 @@
+"""Finds the tools and runs their calls. Knows no tool by name and no language model.
+
+`run` is the only place of the program that catches every exception: a plugin's bug becomes a failed result.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import importlib
+import json
+import logging
+import pkgutil
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from PIL.Image import Image
+
+from assistant.artifacts import ArtifactStore
+from assistant.errors import AssistantError, BadInput, BadToolCall, PluginError
+from assistant.residents import used
+from assistant.tools import Run, Tool
+from assistant.types import Artifact, CallProgress, Receipt, ToolCall, ToolResult, ToolSpec
+
+log = logging.getLogger(__name__)
+POLL_SECONDS = 0.05
+
+
+def discover(package: ModuleType) -> list[Tool]:
+    """Import every module of `package` and return their tools by name; two of one name are a `PluginError`."""
+    found: dict[str, Tool] = {}
+    for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
+        for value in vars(importlib.import_module(f"{package.__name__}.{module}")).values():
+            if isinstance(value, Tool) and found.setdefault(value.name, value) is not value:
+                raise PluginError(f"plugins/{module}.py: there is already a tool {value.name!r}; rename one of them.")
+    return [found[name] for name in sorted(found)]
+
+
+class Registry:
+    """The tools of the house with the services it gives them."""
+
+    def __init__(self, tools: Iterable[Tool], services: Mapping[type, Any]) -> None:
+        """Hold `tools`; a keyword-only parameter of a type that is neither `Run` nor in `services` is refused."""
+        self.tools = {tool.name: tool for tool in tools}
+        self._services = services
+        for tool in self.tools.values():
+            if unknown := [name for name, kind in tool.given.items() if kind is not Run and kind not in services]:
+                raise PluginError(f"{tool.name}: nothing is known to give its keyword-only parameters {unknown}.")
+
+    def offered(self, alive: Sequence[Artifact]) -> list[ToolSpec]:
+        """Describe the tools whose inputs exist."""
+        return [tool.spec(alive, self._services) for tool in self.tools.values() if tool.has_inputs(alive)]
+
+    def on_upload(self, artifact: Artifact) -> list[ToolCall]:
+        """Return the calls that a freshly attached file sets off by itself."""
+        return [
+            ToolCall(f"{tool.name}-{artifact.id}", tool.name, {name: artifact.id})
+            for tool in self.tools.values()
+            if tool.on_upload
+            for name, kind in tool.artifacts.items()
+            if kind == artifact.kind
+        ]
+
+    def get(self, name: str) -> Tool:
+        """Return the tool `name`, or raise `BadToolCall` listing those there are."""
+        if name not in self.tools:
+            raise BadToolCall(f"There is no tool {name!r}. The tools are: {', '.join(self.tools)}.")
+        return self.tools[name]
+
+    def run(
+        self, call: ToolCall, store: ArtifactStore, seed: int, stop: threading.Event
+    ) -> Generator[CallProgress, None, ToolResult]:
+        """Run `call` on a thread of its own, yield its progress, return its result; never raises for its mistakes.
+
+        When `stop` is set the result comes at once; the thread leaves at the tool's next `run.check()`.
+        """
+        reports: queue.SimpleQueue[CallProgress | ToolResult] = queue.SimpleQueue()
+        run = Run(seed, stop, lambda fraction, note: reports.put(CallProgress(call, fraction, note)))
+
+        def work() -> None:
+            reports.put(self._outcome(call, store, run))
+
+        threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
+        try:
+            while not stop.is_set():
+                try:
+                    report = reports.get(timeout=POLL_SECONDS)
+                except queue.Empty:
+                    continue
+                if isinstance(report, ToolResult):
+                    return report
+                yield report
+            return ToolResult(call, "Stopped.", failed=True)
+        except GeneratorExit:
+            stop.set()
+            raise
+
+    def _outcome(self, call: ToolCall, store: ArtifactStore, run: Run) -> ToolResult:
+        started = time.monotonic()
+        models: list[str] = []
+        used.set(models)
+        try:
+            tool = self.get(call.name)
+            value = tool.function(**self._arguments(tool, call, store, run))
+            text, data, artifacts = _pack(value, call.name, store)
+        except AssistantError as error:
+            return ToolResult(call, str(error), failed=True)
+        except Exception as error:
+            log.exception("the tool %s failed", call.name)
+            text = f"{call.name} broke ({type(error).__name__}: {error}). Try other arguments or another tool."
+            return ToolResult(call, text, failed=True)
+        receipt = Receipt(
+            seconds=round(time.monotonic() - started, 3),
+            models=tuple(dict.fromkeys(models)),
+            seed=run.seed,
+            digests=tuple(artifact.digest for artifact in artifacts),
+        )
+        return ToolResult(call, text, data, tuple(artifacts), receipt=receipt)
+
+    def _arguments(self, tool: Tool, call: ToolCall, store: ArtifactStore, run: Run) -> dict[str, Any]:
+        """Check the arguments, open the files they name, and add what the house gives."""
+        arguments = tool.check(call.arguments)
+        for name, kind in tool.artifacts.items():
+            if arguments[name] is not None:
+                artifact = store.get(arguments[name])
+                if artifact.kind != kind:
+                    raise BadToolCall(f"{tool.name}: {name!r} must be {kind}, but {artifact.id} is {artifact.kind}.")
+                arguments[name] = store.image(artifact) if kind == "image" else store.document(artifact)
+        for name, service in tool.given.items():
+            arguments[name] = run if service is Run else self._services[service]
+        return arguments
+
+
+def _pack(value: Any, name: str, store: ArtifactStore) -> tuple[str, Any, list[Artifact]]:
+    """Split a tool's return value into text for the model, JSON data for programs, and artifacts for people.
+
+    Pictures anywhere in it are stored and stand in the data as their handles. The text is the value itself if it is
+    one, its field `text` if it has one, else the data as JSON.
+    """
+    artifacts: list[Artifact] = []
+
+    def plain(part: Any) -> Any:
+        if isinstance(part, Image):
+            artifacts.append(store.add_image(part, f"{name}.png"))
+            return artifacts[-1].id
+        if dataclasses.is_dataclass(part) and not isinstance(part, type):
+            return {field.name: plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
+        if isinstance(part, Mapping):
+            return {str(key): plain(item) for key, item in part.items()}
+        if isinstance(part, list | tuple):
+            return [plain(item) for item in part]
+        if part is None or isinstance(part, str | bool | int | float):
+            return part
+        raise BadInput(f"{name} returned a {type(part).__name__}, which is neither plain data nor a picture.")
+
+    data = plain(value)
+    text = data if isinstance(data, str) else data.get("text") if isinstance(data, dict) else None
+    return text if isinstance(text, str) else json.dumps(data, ensure_ascii=False), data, artifacts

@@ -1,0 +1,73 @@
+"""What a person may set: environment variables `ASSISTANT_*`, else `assistant.toml` here. Knows no other room."""
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+import pydantic
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from assistant.errors import BadInput
+
+MEGABYTE = 1_000_000
+GIGABYTE = 1_000_000_000
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults; `Settings()` reads the environment and `assistant.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSISTANT_", toml_file="assistant.toml", frozen=True, extra="forbid")
+
+    data: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("maru"),
+        description="Folder for conversations, files, the library and fetched weights.",
+    )
+    profile: Literal["auto", "gpu", "cpu", "embedded"] = Field(
+        default="auto",
+        description="Which column of the model catalog to use; auto takes the best this machine can hold.",
+    )
+    memory_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Memory all models share, in GB; by default four fifths of what there is.",
+    )
+    max_rounds: int = Field(
+        default=5, ge=1, le=20, description="How often the model may answer or call tools in a turn."
+    )
+    max_new_tokens: int = Field(default=1024, ge=1, description="The longest answer, in tokens.")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0 always takes the likeliest token.")
+    seed: int = Field(default=0, ge=0, description="Seed of sampling and of tools that draw at random.")
+    max_upload_mb: float = Field(default=100, gt=0, description="The largest file accepted, in MB.")
+    max_pixels_millions: float = Field(default=100, gt=0, description="The largest picture accepted, in megapixels.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, which wins over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def read_settings() -> Settings:
+    """Read the settings, or raise `BadInput` naming the setting that is wrong."""
+    try:
+        return Settings()
+    except pydantic.ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}, got {e['input']!r}" for e in error.errors()
+        )
+        known = ", ".join(Settings.model_fields)
+        raise BadInput(
+            f"A setting (ASSISTANT_… or assistant.toml) is wrong: {problems}. The settings are: {known}."
+        ) from None

@@ -1,0 +1,201 @@
+"""Turns a typed, documented function into a `Tool`. Knows nothing of models, files on disk or front ends.
+
+Name, description, JSON schema, argument check and help all come from the signature and the Google-style docstring.
+Positional parameters are what a model or a person gives; keyword-only ones (`run`, a service) are given by the house.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+import docstring_parser
+import pydantic
+from PIL.Image import Image
+from pydantic import ConfigDict, Field
+
+from assistant.artifacts import Document
+from assistant.errors import BadToolCall, Cancelled, PluginError
+from assistant.types import Artifact, Kind, ToolSpec
+
+Effects = Literal["none", "writes", "outside"]
+ARTIFACT_TYPES: dict[Any, Kind] = {Image: "image", Document: "document"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a running tool may ask of the house: a seed, a way to tell progress, and whether it was stopped."""
+
+    seed: int
+    stop: threading.Event
+    report: Callable[[float | None, str], None]
+
+    def progress(self, fraction: float | None, note: str = "") -> None:
+        """Tell how far the work is (`fraction` in 0..1); raises `Cancelled` when the person pressed Stop."""
+        self.check()
+        self.report(fraction, note)
+
+    def check(self) -> None:
+        """Raise `Cancelled` when the person pressed Stop; call it between steps."""
+        if self.stop.is_set():
+            raise Cancelled("Stopped.")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A registered ability. `artifacts` maps parameters to the kind of file they take; `given` maps keyword-only
+    parameters to the type of service the house fills in."""
+
+    name: str
+    description: str
+    function: Callable[..., Any]
+    arguments: type[pydantic.BaseModel]
+    artifacts: Mapping[str, Kind]
+    given: Mapping[str, type]
+    effects: Effects
+    on_upload: bool
+    relevance: Callable[..., float] | None
+    examples: tuple[str, ...]
+
+    def parameters(self, alive: Sequence[Artifact] | None = None) -> dict[str, Any]:
+        """Return the JSON schema of the arguments; with `alive`, artifact parameters are enums of those handles."""
+        schema = _plain(self.arguments.model_json_schema())
+        for name, kind in self.artifacts.items():
+            schema["properties"][name]["x-artifact"] = kind
+            if alive is not None:
+                handles = [artifact.id for artifact in alive if artifact.kind == kind]
+                _handle_node(schema["properties"][name])["enum"] = handles
+        return schema
+
+    def spec(self, alive: Sequence[Artifact], services: Mapping[type, Any]) -> ToolSpec:
+        """Describe the tool to a language model; `services` are what `relevance` may ask for."""
+        relevance = None
+        if self.relevance is not None:
+            given = {name: services[kind] for name, kind in self.given.items() if kind is not Run}
+            relevance = functools.partial(self.relevance, **given)
+        return ToolSpec(self.name, self.description, self.parameters(alive), self.examples, relevance)
+
+    def has_inputs(self, alive: Sequence[Artifact]) -> bool:
+        """Tell whether every file the tool cannot do without exists."""
+        kinds = {artifact.kind for artifact in alive}
+        required = self.arguments.model_json_schema().get("required", [])
+        return all(kind in kinds for name, kind in self.artifacts.items() if name in required)
+
+    def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments converted and completed, or raise `BadToolCall` naming each wrong one."""
+        try:
+            checked = self.arguments.model_validate(dict(arguments))
+        except pydantic.ValidationError as error:
+            wrong = "; ".join(_complaint(e) for e in error.errors())
+            known = ", ".join(self.arguments.model_fields) or "none"
+            raise BadToolCall(f"{self.name}: {wrong}. Its arguments are: {known}.") from None
+        return {name: getattr(checked, name) for name in self.arguments.model_fields}
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    effects: Effects = "none",
+    on_upload: bool = False,
+    relevance: Callable[..., float] | None = None,
+) -> Any:
+    """Declare a function to be a tool.
+
+    Args:
+        function: The function; a `PluginError` names what its signature or docstring lacks.
+        effects: "writes" when it changes what is stored, "outside" when it reaches beyond this machine.
+        on_upload: Run it by itself on every attached file of the kind its only required parameter takes.
+        relevance: For a tool that holds something to ask about: given a request and the tool's services, the cosine
+            similarity of the request to what is nearest in it.
+    """
+    if function is None:
+        return lambda inner: _build(inner, effects, on_upload, relevance)
+    return _build(function, effects, on_upload, relevance)
+
+
+def _build(
+    function: Callable[..., Any], effects: Effects, on_upload: bool, relevance: Callable[..., float] | None
+) -> Tool:
+    place = f"{inspect.getsourcefile(function)}: {function.__name__}"
+    doc = docstring_parser.parse(inspect.getdoc(function) or "", style=docstring_parser.DocstringStyle.GOOGLE)
+    hints = typing.get_type_hints(function, include_extras=True)
+    described = {p.arg_name: (p.description or "").strip() for p in doc.params}
+    parameters = inspect.signature(function).parameters
+    asked = {name: p for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY}
+    problems = [] if doc.short_description else ["it has no docstring"]
+    problems += [f"parameter {name!r} has no type hint" for name in parameters if name not in hints]
+    problems += [f"parameter {name!r} has no line under Args:" for name in asked if not described.get(name)]
+    problems += [f"Args: describes {name!r}, which is no parameter" for name in described if name not in asked]
+    if problems:
+        raise PluginError(f"{place}: {'; '.join(problems)}.")
+    fields: dict[str, Any] = {
+        name: (
+            _as_handle(hints[name]),
+            Field(default=... if p.default is p.empty else p.default, description=described[name]),
+        )
+        for name, p in asked.items()
+    }
+    long = f"\n\n{doc.long_description}" if doc.long_description else ""
+    return Tool(
+        name=function.__name__,
+        description=f"{doc.short_description}{long}",
+        function=function,
+        arguments=pydantic.create_model(
+            function.__name__, __config__=ConfigDict(extra="forbid", str_strip_whitespace=True), **fields
+        ),
+        artifacts={name: kind for name in asked if (kind := _artifact_kind(hints[name]))},
+        given={name: hints[name] for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY},
+        effects=effects,
+        on_upload=on_upload,
+        relevance=relevance,
+        examples=_examples(doc),
+    )
+
+
+def _examples(doc: docstring_parser.Docstring) -> tuple[str, ...]:
+    lines = [line for example in doc.examples for line in (example.description or "").splitlines()]
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _artifact_kind(hint: Any) -> Kind | None:
+    """Find the kind of file a hint takes: `Image`, `Image | None`, `Annotated[Image, …]`."""
+    if hint in ARTIFACT_TYPES:
+        return ARTIFACT_TYPES[hint]
+    return next((kind for part in get_args(hint) if (kind := _artifact_kind(part))), None)
+
+
+def _as_handle(hint: Any) -> Any:
+    """Replace artifact types in a hint by `str`: a model names files by their handles."""
+    if hint in ARTIFACT_TYPES:
+        return str
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        return typing.Union[tuple(_as_handle(part) for part in get_args(hint))]  # noqa: UP007
+    return hint
+
+
+def _plain(schema: Any) -> Any:
+    """Drop pydantic's titles, which only repeat the parameter names."""
+    if isinstance(schema, dict):
+        return {key: _plain(value) for key, value in schema.items() if key != "title" or isinstance(value, dict)}
+    return [_plain(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _handle_node(schema: dict[str, Any]) -> dict[str, Any]:
+    """Find the string inside `str | None`."""
+    return next((part for part in schema.get("anyOf", ()) if part.get("type") == "string"), schema)
+
+
+def _complaint(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{name!r} is missing"
+    if error["type"] == "extra_forbidden":
+        return f"there is no argument {name!r}"
+    return f"{name!r} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
