@@ -103,7 +103,7 @@ class Catalog:
 
     def _choose(self, role: str) -> Choice:
         rows = self.roles.get(role, {})
-        wanted = PROFILES if self._settings.profile == "auto" else (self._settings.profile,)
+        wanted: tuple[str, ...] = PROFILES if self._settings.profile == "auto" else (self._settings.profile,)
         if len(rows) == 1:  # one model serves every machine
             wanted = tuple(rows)
         passed_over: list[str] = []

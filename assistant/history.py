@@ -52,7 +52,7 @@ class History:
             connection.execute("INSERT INTO conversations (id, updated) VALUES (?, ?)", (conversation, time.time()))
         return conversation
 
-    def list(self) -> list[Conversation]:
+    def all(self) -> list[Conversation]:
         """Return the conversations that have a message, newest first."""
         rows = self._database.rows(
             "SELECT id, title, updated FROM conversations WHERE title != '' ORDER BY updated DESC"

@@ -20,6 +20,6 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def render(name: str, **values: object) -> str:
-    """Fill in `prompts/NAME.md`."""
-    return _environment().get_template(f"{name}.md").render(**values).strip()
+def render(prompt: str, /, **values: object) -> str:
+    """Fill in `prompts/PROMPT.md`."""
+    return _environment().get_template(f"{prompt}.md").render(**values).strip()

@@ -163,13 +163,13 @@ def _fetch_hub(source: Source, progress: Progress) -> Path:
     if cached := _cached(source):
         return Path(cached)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub.utils.tqdm import tqdm
 
-    class Reporter(tqdm):  # type: ignore[misc]
+    class Reporter(tqdm):
         """Hands the library's byte counts on instead of drawing them."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
             self.done = 0.0
 
         def update(self, n: float | None = 1) -> None:

@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, overload
 
 import docstring_parser
 import pydantic
@@ -65,7 +65,7 @@ class Tool:
 
     def parameters(self, alive: Sequence[Artifact] | None = None) -> dict[str, Any]:
         """Return the JSON schema of the arguments; with `alive`, artifact parameters are enums of those handles."""
-        schema = _plain(self.arguments.model_json_schema())
+        schema: dict[str, Any] = _plain(self.arguments.model_json_schema())
         for name, kind in self.artifacts.items():
             schema["properties"][name]["x-artifact"] = kind
             if alive is not None:
@@ -98,6 +98,12 @@ class Tool:
         return {name: getattr(checked, name) for name in self.arguments.model_fields}
 
 
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *, effects: Effects = ..., on_upload: bool = ..., relevance: Callable[..., float] | None = ...
+) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
     /,
@@ -105,7 +111,7 @@ def tool(
     effects: Effects = "none",
     on_upload: bool = False,
     relevance: Callable[..., float] | None = None,
-) -> Any:
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Declare a function to be a tool.
 
     Args:
