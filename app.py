@@ -1,1 +1,54 @@
 """Starts Maru in the browser: `python app.py`, and the entry point of a Hugging Face Space."""
+
+import logging
+import os
+import sys
+import threading
+
+import gradio as gr
+
+from assistant.errors import AssistantError
+from assistant.settings import read_settings
+from assistant.ui.chat import STYLE, House, build
+
+LOOPBACK = ("", "127.0.0.1", "localhost", "::1")
+
+
+def main() -> int:
+    """Serve the page until Ctrl-C; return 1 after saying what is wrong with the settings."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("assistant").setLevel(logging.INFO)
+    try:
+        settings = read_settings()
+        # other people can reach the page: each browser then has its own conversations, files and library
+        shared = "SPACE_ID" in os.environ or os.environ.get("GRADIO_SERVER_NAME", "") not in LOOPBACK
+        house = House(settings, shared)
+        page = build(house)
+    except AssistantError as error:
+        logging.getLogger(__name__).error(str(error))
+        return 1
+    threading.Thread(target=_load, args=(house,), daemon=True).start()
+    page.launch(
+        # fonts of the machine itself: nothing is fetched from elsewhere
+        theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        footer_links=[],
+        enable_monitoring=False,
+        max_file_size=int(settings.max_upload_mb * 1_000_000),
+        show_error=True,
+        ssr_mode=False,
+        css_paths=STYLE,
+    )
+    return 0
+
+
+def _load(house: House) -> None:
+    """Bring the language model into memory while the person is still typing."""
+    log = logging.getLogger("assistant")
+    try:
+        house.assistant("local").load(lambda fraction, note: log.info(note))
+    except AssistantError as error:
+        log.error(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from assistant.artifacts import ArtifactStore
@@ -54,6 +54,7 @@ class Turn:
         self._conversation = conversation
         self._stop = stop
         self._messages = history.path(conversation)
+        self._answer = self._new_answer()
         self._usage = Usage()
         self._failed: set[tuple[str, str]] = set()
         self._stuck = False
@@ -62,22 +63,23 @@ class Turn:
         """Yield the events of the turn; the last is `TurnFinished`."""
         yield from self._take_in_files()
         for round_number in range(self._settings.max_rounds):
-            answer = self._new_answer()
+            if self._stop.is_set():
+                break
+            self._answer = self._new_answer()
             last = self._stuck or round_number == self._settings.max_rounds - 1
             try:
-                answer = yield from self._reply(answer, offer_tools=not last)
+                yield from self._reply(offer_tools=not last)
             except Cancelled:
                 break
             except AssistantError as error:
-                answer = replace(answer, text=f"⚠️ {error}")
-                self._write(answer)
-                yield TextDelta(answer.text)
+                yield self._warn(error)
                 break
-            if not answer.calls or self._stop.is_set():
+            if not self._answer.calls:
                 break
-            for call in answer.calls:
-                yield from self._call(call)
-        yield TurnFinished(answer, self._usage, stopped=self._stop.is_set())
+            for call in self._answer.calls:
+                if not self._stop.is_set():
+                    yield from self._call(call)
+        yield TurnFinished(self._answer, self._usage, stopped=self._stop.is_set())
 
     def _take_in_files(self) -> Iterator[Event]:
         """Run the tools that attached files set off, unless an earlier try at this turn did."""
@@ -87,26 +89,33 @@ class Turn:
                 if call.id not in done and not self._stop.is_set():
                     yield from self._call(call)
 
-    def _reply(self, answer: Message, offer_tools: bool) -> Generator[Event, None, Message]:
-        """Stream one reply into `answer` and return it with its calls."""
+    def _reply(self, offer_tools: bool) -> Iterator[Event]:
+        """Stream one reply into the answer."""
         tools = self._registry.offered(self._store.all()) if offer_tools else []
-        parts = self._model.reply(list(self._messages), tools, self._stop)
-        for part in parts:
-            match part:
-                case str():
-                    answer = replace(answer, text=answer.text + part)
-                    if part.rstrip(" ").endswith(SENTENCE_ENDS):
-                        self._history.write(self._conversation, answer)
-                    yield TextDelta(part)
-                case ToolCall():
-                    answer = replace(answer, calls=(*answer.calls, part))
-                case Usage():
-                    self._usage = _add(self._usage, part)
-                case Notice():
-                    yield part
-        if answer.text or answer.calls:
-            self._write(answer)
-        return answer
+        try:
+            for part in self._model.reply(list(self._messages), tools, self._stop):
+                match part:
+                    case str():
+                        self._answer = replace(self._answer, text=self._answer.text + part)
+                        if part.rstrip(" ").endswith(SENTENCE_ENDS):
+                            self._history.write(self._conversation, self._answer)
+                        yield TextDelta(part)
+                    case ToolCall():
+                        self._answer = replace(self._answer, calls=(*self._answer.calls, part))
+                    case Usage():
+                        self._usage = _add(self._usage, part)
+                    case Notice():
+                        yield part
+        finally:  # also when the front end has gone
+            if self._answer.text or self._answer.calls:
+                self._write(self._answer)
+
+    def _warn(self, error: AssistantError) -> TextDelta:
+        """Say below what was said so far why no more comes."""
+        sentence = f"\n\n⚠ {error}" if self._answer.text else f"⚠ {error}"
+        self._answer = replace(self._answer, text=self._answer.text + sentence)
+        self._history.write(self._conversation, self._answer)
+        return TextDelta(sentence)
 
     def _call(self, call: ToolCall) -> Iterator[Event]:
         """Run one call and store its result; the same failing call twice marks the turn as stuck."""
@@ -115,7 +124,7 @@ class Turn:
         self._write(Message(_new_id(), self._head, "tool", result=result))
         if result.failed:
             fingerprint = (call.name, json.dumps(dict(call.arguments), sort_keys=True))
-            self._stuck = fingerprint in self._failed
+            self._stuck = self._stuck or fingerprint in self._failed
             self._failed.add(fingerprint)
         yield CallFinished(result)
 

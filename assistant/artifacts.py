@@ -11,9 +11,10 @@ import io
 import os
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assistant.database import Database
 from assistant.errors import BadInput, BadToolCall
@@ -30,6 +31,17 @@ CREATE TABLE IF NOT EXISTS artifacts (
 );
 """
 MARKDOWN_ENDINGS = (".md", ".markdown")
+ORIENTATION = 0x0112  # an EXIF tag
+# what undoes each orientation; not ImageOps.exif_transpose, which also writes the EXIF anew and breaks on odd ones
+TURNS: dict[Any, str] = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 ACCEPTED = "a picture (PNG, JPEG, WebP, GIF, BMP, TIFF), a PDF, or text (plain or Markdown, in UTF-8)"
 
 
@@ -55,10 +67,13 @@ class ArtifactStore:
 
     def add_file(self, path: Path) -> Artifact:
         """Take in a file of the person; `BadInput` says in a sentence why it cannot be used."""
-        if not path.is_file():
-            raise BadInput(f"There is no file {str(path)!r}. Check the path and try again.")
-        self._check_size(path.name, path.stat().st_size)
-        return self.add(path.read_bytes(), path.name)
+        return self.add_files([path])[0]
+
+    def add_files(self, paths: Sequence[Path]) -> list[Artifact]:
+        """Take in files of the person, all or, when one cannot be used, none."""
+        contents = [(self._read(path), path.name) for path in paths]
+        kinds = [self._recognise(content, name) for content, name in contents]
+        return [self._keep(content, *kind, name) for (content, name), kind in zip(contents, kinds, strict=True)]
 
     def add(self, content: bytes, name: str) -> Artifact:
         """Take in `content`, whose kind is found by looking at it, never by its name."""
@@ -100,6 +115,15 @@ class ArtifactStore:
         """Give a document the way tools take it."""
         return Document(self.path(artifact), artifact.name, artifact.media_type, artifact.digest)
 
+    def _read(self, path: Path) -> bytes:
+        try:
+            if not path.is_file():
+                raise BadInput(f"There is no file {str(path)!r}. Check the path and try again.")
+            self._check_size(path.name, path.stat().st_size)
+            return path.read_bytes()
+        except OSError as error:
+            raise BadInput(f"The file {str(path)!r} cannot be read ({error.strerror}). Check the path.") from None
+
     def _check_size(self, name: str, size: int) -> None:
         if size == 0:
             raise BadInput(f"{name!r} is empty. Attach {ACCEPTED}.")
@@ -139,7 +163,7 @@ def open_image(content: bytes, name: str, settings: Settings) -> Image:
 
     `info["media_type"]` of the result names the format found.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -149,7 +173,11 @@ def open_image(content: bytes, name: str, settings: Settings) -> Image:
         if width * height > settings.max_pixels_millions * 1e6:
             raise BadInput(_too_many_pixels(name, f"{width} x {height} pixels", settings))
         media_type = Image.MIME.get(opened.format or "", "image/unknown")
-        picture = ImageOps.exif_transpose(opened).convert("RGB")
+        turn = TURNS.get(opened.getexif().get(ORIENTATION))
+        picture = opened.transpose(Image.Transpose[turn]) if turn else opened
+        if picture.mode.startswith("I;16"):  # convert alone would cut the greys off at 255
+            picture = picture.convert("I").point(lambda grey: grey / 256).convert("L")
+        picture = picture.convert("RGB")
     except Image.DecompressionBombError:
         raise BadInput(_too_many_pixels(name, "too many pixels", settings)) from None
     except UnidentifiedImageError:
@@ -183,7 +211,11 @@ def _write_once(path: Path, content: bytes) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

@@ -39,14 +39,17 @@ class Turn(Iterator[Event]):
         self.conversation = conversation
         self._stop = stop
         self._events = self._watch(events, ended)
+        next(self._events)  # a generator that never began would not call `ended` when it is closed
 
     def __next__(self) -> Event:
         """Return the next event."""
-        return next(self._events)
+        event: Event = next(self._events)
+        return event
 
     @staticmethod
-    def _watch(events: Iterator[Event], ended: Callable[[], None]) -> Generator[Event, None, None]:
+    def _watch(events: Iterator[Event], ended: Callable[[], None]) -> Generator[Any, None, None]:
         try:
+            yield None
             yield from events
         finally:
             ended()
@@ -97,6 +100,10 @@ class Assistant:
         """The tools by name."""
         return self._registry.tools
 
+    def find_tool(self, name: str) -> Tool:
+        """Return the tool `name`; `BadToolCall` lists those there are."""
+        return self._registry.get(name)
+
     @property
     def notice(self) -> str | None:
         """What a person should know before anything else, such as a repaired database."""
@@ -114,7 +121,7 @@ class Assistant:
         stop = self._begin(conversation)
         try:
             store = self._store(conversation)
-            attached = tuple(store.add_file(Path(file)) for file in files)
+            attached = tuple(store.add_files([Path(file) for file in files]))
             path = self.conversations.path(conversation)
             said = Message(uuid.uuid4().hex, path[-1].id if path else None, "user", text.strip(), artifacts=attached)
             self.conversations.write(conversation, said)
@@ -170,7 +177,7 @@ class Assistant:
     ) -> Generator[CallProgress, None, ToolResult]:
         """Do what `call` does and yield the progress on the way."""
         store = self._store(conversation)
-        kinds = self._registry.get(tool).artifacts
+        kinds = self.find_tool(tool).artifacts
         given = {name: _take_in(value, store) if name in kinds else value for name, value in arguments.items()}
         call = ToolCall(uuid.uuid4().hex[:8], tool, given)
         return self._registry.run(call, store, self.settings.seed, stop)
@@ -231,9 +238,9 @@ class Assistant:
 
 
 def _take_in(value: Any, store: ArtifactStore) -> Any:
-    """Make a handle of a file or picture; a handle stays what it is."""
+    """Make a handle of a file or picture; a handle, or what is neither, stays what it is."""
     if isinstance(value, Image):
         return store.add_image(value, "picture.png").id
-    if isinstance(value, str) and any(artifact.id == value for artifact in store.all()):
+    if not isinstance(value, str | Path) or any(artifact.id == value for artifact in store.all()):
         return value
     return store.add_file(Path(value)).id

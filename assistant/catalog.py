@@ -1,14 +1,14 @@
 """Which weights do which job on this machine, and why. Knows the table `catalog.toml`; loads nothing.
 
-Profiles stand in order of quality (gpu, cpu, embedded). `auto` takes the first that this machine can hold and reach,
-and keeps the reason why a better one was passed over.
+Profiles stand in order of quality (gpu, cpu, embedded); a role without a row for one is served by the next. `auto`
+takes the first that this machine can hold and reach, and keeps the reason why a better one was passed over.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -80,12 +80,16 @@ class Catalog:
     def roles(self) -> Mapping[str, Mapping[str, Entry]]:
         """Return role -> profile -> entry."""
         table = tomllib.loads(self._path.read_text())
-        known = {field.name for field in fields(Entry)}
+        optional = {field.name for field in fields(Entry) if field.default is not MISSING}
+        needed = {field.name for field in fields(Entry)} - optional - {"role", "profile"}
         roles: dict[str, dict[str, Entry]] = {}
         for role, profiles in table.items():
             for profile, row in profiles.items():
-                if profile not in PROFILES or not set(row) <= known:
-                    raise PluginError(f"{self._path}: [{role}.{profile}] may have only {', '.join(sorted(known))}.")
+                if profile not in PROFILES or not needed <= set(row) <= needed | optional:
+                    raise PluginError(
+                        f"{self._path}: [{role}.{profile}] must be for one of {', '.join(PROFILES)}, have "
+                        f"{', '.join(sorted(needed))} and may have only {', '.join(sorted(optional))} besides."
+                    )
                 entry = Entry(role=role, profile=profile, **{**row, "source": parse_source(row["source"])})
                 roles.setdefault(role, {})[profile] = entry
         return roles
@@ -103,18 +107,15 @@ class Catalog:
 
     def _choose(self, role: str) -> Choice:
         rows = self.roles.get(role, {})
-        wanted: tuple[str, ...] = PROFILES if self._settings.profile == "auto" else (self._settings.profile,)
-        if len(rows) == 1:  # one model serves every machine
-            wanted = tuple(rows)
+        wanted = self._settings.profile
+        first = 0 if wanted == "auto" else PROFILES.index(wanted)
         passed_over: list[str] = []
-        for profile in wanted:
-            if profile not in rows:
-                continue
-            why_not = self._obstacle(rows[profile])
+        for entry in [rows[profile] for profile in PROFILES[first:] if profile in rows]:
+            why_not = self._obstacle(entry)
             if why_not is None:
-                return Choice(rows[profile], tuple(passed_over))
-            if self._settings.profile == profile:
-                raise ModelUnavailable(f"{rows[profile].name} (profile {profile}) cannot be used: {why_not}.")
+                return Choice(entry, tuple(passed_over))
+            if wanted != "auto":
+                raise ModelUnavailable(f"{entry.name} (profile {entry.profile}) cannot be used: {why_not}.")
             passed_over.append(why_not)
         reasons = "; ".join(passed_over) or "the catalog has no entry for it"
         raise ModelUnavailable(f"No model for {role!r} can be used here: {reasons}.")

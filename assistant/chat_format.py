@@ -104,11 +104,12 @@ def write_prompt(family: Family, messages: Sequence[Message], tools: Sequence[To
         pieces += family.turn("user", user_text(turn))
         results = {result.call.id: result for result in asked_results(turn)}
         for message in turn:
-            for call in message.calls:  # one pair after another: Llama's own template knows one call a message
-                pieces += family.turn("assistant", write_call(call.name, dict(call.arguments)))
-                pieces += family.turn(family.result_role, _result_text(family, results[call.id]))
             if message.role == "assistant" and message.text:
                 pieces += family.turn("assistant", message.text)
+            for call in message.calls:  # one pair after another: Llama's own template knows one call a message
+                if call.id in results:  # a call that was cut off has none
+                    pieces += family.turn("assistant", write_call(call.name, dict(call.arguments)))
+                    pieces += family.turn(family.result_role, _result_text(family, results[call.id]))
     return [*pieces, *family.open("assistant")]
 
 

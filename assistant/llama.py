@@ -11,10 +11,11 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from assistant.background import run_in_background
 from assistant.catalog import Weights
 from assistant.chat_format import (
     Family,
@@ -75,12 +76,17 @@ class LlamaChat:
         with _speaker(None, progress):
             pass
 
+    def _load_with_notices(self, report: Callable[[ReplyPart], None]) -> None:
+        name = residents().catalog.choose("chat").entry.name
+        report(Notice(f"Loading {name} …"))
+        self.load(lambda fraction, note: report(Notice(f"{note} …" if fraction is None else f"{note}: {fraction:.0%}")))
+
     def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], stop: threading.Event
     ) -> Iterator[ReplyPart]:
         """Yield words as they come, at most one call, notices, and the usage at the end."""
         if not residents().is_loaded("chat"):
-            yield Notice(f"Loading {residents().catalog.choose('chat').entry.name} …")
+            yield from run_in_background(self._load_with_notices, stop)
         started = time.monotonic()
         with _speaker(stop) as speaker:
             plan = _plan_guided(messages, tools) if speaker.guided else Plan(tuple(tools))

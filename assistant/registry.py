@@ -5,29 +5,27 @@
 
 from __future__ import annotations
 
-import contextvars
 import dataclasses
 import importlib
 import json
 import logging
 import pkgutil
-import queue
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from PIL.Image import Image
 
 from assistant.artifacts import ArtifactStore
-from assistant.errors import AssistantError, BadInput, BadToolCall, PluginError
+from assistant.background import run_in_background
+from assistant.errors import AssistantError, BadInput, BadToolCall, Cancelled, PluginError
 from assistant.residents import used
 from assistant.tools import Run, Tool
 from assistant.types import Artifact, CallProgress, Receipt, ToolCall, ToolResult, ToolSpec
 
 log = logging.getLogger(__name__)
-POLL_SECONDS = 0.05
 
 
 def discover(package: ModuleType) -> list[Tool]:
@@ -78,26 +76,15 @@ class Registry:
 
         When `stop` is set the result comes at once; the thread leaves at the tool's next `run.check()`.
         """
-        reports: queue.SimpleQueue[CallProgress | ToolResult] = queue.SimpleQueue()
-        run = Run(seed, stop, lambda fraction, note: reports.put(CallProgress(call, fraction, note)))
 
-        def work() -> None:
-            reports.put(self._outcome(call, store, run))
+        def work(report: Callable[[CallProgress], None]) -> ToolResult:
+            run = Run(seed, stop, lambda fraction, note: report(CallProgress(call, fraction, note)))
+            return self._outcome(call, store, run)
 
-        threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
         try:
-            while not stop.is_set():
-                try:
-                    report = reports.get(timeout=POLL_SECONDS)
-                except queue.Empty:
-                    continue
-                if isinstance(report, ToolResult):
-                    return report
-                yield report
-            return ToolResult(call, "Stopped.", failed=True)
-        except GeneratorExit:
-            stop.set()
-            raise
+            return (yield from run_in_background(work, stop))
+        except Cancelled as stopped:
+            return ToolResult(call, str(stopped), failed=True)
 
     def _outcome(self, call: ToolCall, store: ArtifactStore, run: Run) -> ToolResult:
         started = time.monotonic()
@@ -128,7 +115,11 @@ class Registry:
             if arguments[name] is not None:
                 artifact = store.get(arguments[name])
                 if artifact.kind != kind:
-                    raise BadToolCall(f"{tool.name}: {name!r} must be {kind}, but {artifact.id} is {artifact.kind}.")
+                    there = ", ".join(other.id for other in store.all(kind)) or "none; one must be attached first"
+                    raise BadToolCall(
+                        f"{tool.name}: {name!r} must be {kind}, but {artifact.id} is {artifact.kind}. "
+                        f"The files of kind {kind} are: {there}."
+                    )
                 arguments[name] = store.image(artifact) if kind == "image" else store.document(artifact)
         for name, service in tool.given.items():
             arguments[name] = run if service is Run else self._services[service]

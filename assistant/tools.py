@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, overload
+from typing import Annotated, Any, Literal, get_args, get_origin, overload
 
 import docstring_parser
 import pydantic
@@ -181,6 +181,8 @@ def _as_handle(hint: Any) -> Any:
     """Replace artifact types in a hint by `str`: a model names files by their handles."""
     if hint in ARTIFACT_TYPES:
         return str
+    if get_origin(hint) is Annotated:
+        return Annotated[_as_handle(hint.__origin__), *hint.__metadata__]
     if get_origin(hint) in (typing.Union, types.UnionType):
         return typing.Union[tuple(_as_handle(part) for part in get_args(hint))]  # noqa: UP007
     return hint

@@ -40,7 +40,7 @@ def add_to_library(document: Document, *, library: Library, run: Run) -> str:
         document: The document to add.
 
     Examples:
-        Add this file to my library.
+        Keep this file so that I can ask about it later.
         Remember this document.
     """
     added = library.add(document, run.stop, run.progress)
@@ -69,9 +69,9 @@ def search_library(
         count: The most passages wanted.
 
     Examples:
-        What do my documents say about it?
-        According to the manual, how long is the warranty?
-        Find the passage about the rent in the contract.
+        Search my documents for a delivery date.
+        What do my notes say about the trip?
+        Look it up in the manual.
     """
     hits = library.search(query, count, run.stop)
     if not hits:

@@ -57,7 +57,7 @@ def read_text(image: Image, *, run: Run) -> Reading:
     Examples:
         What does it say?
         Read this picture to me, please.
-        what's written on the sign
+        I got this letter, what do they want?
     """
     import numpy as np
 

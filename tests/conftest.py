@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
 
+import platformdirs
 import pytest
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
@@ -133,3 +135,21 @@ def text_of(events: Sequence[Event]) -> str:
 def call(name: str, **arguments: object) -> ToolCall:
     """Make a call as a model would."""
     return ToolCall(f"call-{name}", name, arguments)
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings over the embedded weights, which are fetched once per machine; one set of loaded models serves all."""
+    data = tmp_path_factory.mktemp("house")
+    kept = platformdirs.user_cache_path("maru-tests") / "weights"
+    kept.mkdir(parents=True, exist_ok=True)
+    (data / "weights").symlink_to(kept)
+    return Settings(data=data, profile="embedded")
+
+
+@pytest.fixture
+def maru(house: Settings) -> Iterator[Assistant]:
+    """The real thing on the embedded models, for an owner nobody was before."""
+    assistant = Assistant(house, owner=uuid.uuid4().hex)
+    yield assistant
+    assistant.close()

@@ -1,0 +1,213 @@
+"""The command line: `python -m assistant tools | call | chat | models`. Knows the façade and nothing below it.
+
+Answers go to stdout, everything else to stderr. With --json each answer is one JSON value a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from assistant.assistant import Assistant
+from assistant.errors import AssistantError
+from assistant.tools import Tool
+from assistant.types import CallFinished, CallProgress, CallStarted, Notice, TextDelta, TurnFinished
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 1 after saying on stderr what went wrong."""
+    options = _parser().parse_args(argv)
+    try:
+        ok = options.run(options)
+    except AssistantError as error:
+        _say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        _say("Stopped.")
+        return 1
+    return 0 if ok else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m assistant", description="Maru without the browser.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, description: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=description, description=description)
+        sub.add_argument("--json", action="store_true", help="print JSON")
+        sub.set_defaults(run=run)
+        return sub
+
+    tools = command("tools", _tools, "list the tools and their arguments")
+    tools.add_argument("--markdown", action="store_true", help="print the table that README shows")
+    call = command("call", _call, "run one tool: call NAME --argument value …")
+    call.add_argument("tool", metavar="NAME", help="the tool; its arguments follow as --argument value")
+    call.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    chat = command("chat", _chat, "talk, once with a message or for as long as you like without one")
+    chat.add_argument("message", nargs="?", help="what to say; without it, lines are read from the keyboard")
+    chat.add_argument("-f", "--file", action="append", default=[], type=Path, help="attach a file (repeat for more)")
+    chat.add_argument("-c", "--conversation", help="continue the conversation with this id")
+    command("models", _models, "list which weights serve which role, and why")
+    return parser
+
+
+def _tools(options: argparse.Namespace) -> bool:
+    tools = Assistant().tools.values()
+    if options.json:
+        _print_json([_describe(tool) for tool in tools])
+    elif options.markdown:
+        print(tool_table(tools))
+    else:
+        for tool in tools:
+            arguments = " ".join(_usage(tool))
+            print(f"{tool.name} {arguments}\n    {tool.description.splitlines()[0]}")
+    return True
+
+
+def tool_table(tools: Any) -> str:
+    """Write the table of tools that README shows."""
+    rows = ["| tool | what it does | arguments |", "|---|---|---|"]
+    for tool in tools:
+        arguments = ", ".join(f"`{name}`" for name in tool.arguments.model_fields)
+        rows.append(f"| `{tool.name}` | {tool.description.splitlines()[0]} | {arguments} |")
+    return "\n".join(rows)
+
+
+def _call(options: argparse.Namespace) -> bool:
+    assistant = Assistant()
+    words = [word for word in options.arguments if word != "--json"]
+    as_json = options.json or "--json" in options.arguments
+    tool = assistant.find_tool(options.tool)
+    if "--help" in words or "-h" in words:
+        print(_help(tool))
+        return True
+    events = assistant.start_call(tool.name, _read_arguments(tool, words), threading.Event())
+    try:
+        while True:
+            _say_progress(next(events))
+    except StopIteration as end:
+        result = end.value
+    files = {artifact.id: str(assistant.path(artifact)) for artifact in result.artifacts}
+    if as_json:
+        _print_json({**_plain(result), "files": files})
+    elif result.failed:
+        _say(result.text)
+    else:
+        print(result.text)
+        for handle, path in files.items():
+            _say(f"{handle}: {path}")
+    return not result.failed
+
+
+def _read_arguments(tool: Tool, words: Sequence[str]) -> dict[str, str]:
+    """Read `--name value` pairs; types are checked by the tool itself."""
+    parser = argparse.ArgumentParser(prog=f"python -m assistant call {tool.name}", add_help=False)
+    for name in tool.arguments.model_fields:
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS)
+    return vars(parser.parse_args(words))
+
+
+def _help(tool: Tool) -> str:
+    properties = tool.parameters()["properties"]
+    lines = [f"  --{name}  {schema['description']}" for name, schema in properties.items()]
+    return "\n".join(
+        [f"python -m assistant call {tool.name} {' '.join(_usage(tool))}", "", tool.description, "", *lines]
+    )
+
+
+def _usage(tool: Tool) -> list[str]:
+    required = tool.parameters().get("required", [])
+    pairs = {name: f"--{name} {tool.artifacts.get(name, 'value').upper()}" for name in tool.arguments.model_fields}
+    return [pair if name in required else f"[{pair}]" for name, pair in pairs.items()]
+
+
+def _chat(options: argparse.Namespace) -> bool:
+    assistant = Assistant()
+    if assistant.notice:
+        _say(assistant.notice)
+    if options.message is not None or options.file:
+        _turn(assistant, options.message or "", options.file, options.conversation, options.json)
+        return True
+    _say(f"{assistant.model.describe()} Ctrl-D ends.")
+    conversation = options.conversation
+    while True:
+        try:
+            message = input("> ")
+        except EOFError:
+            return True
+        if message.strip():
+            conversation = _turn(assistant, message, [], conversation, options.json)
+
+
+def _turn(assistant: Assistant, message: str, files: list[Path], conversation: str | None, as_json: bool) -> str:
+    """Print one turn as it happens and return its conversation; Ctrl-C stops the turn, not the program."""
+    turn = assistant.chat(message, files, conversation)
+    while True:
+        try:
+            event = next(turn)
+        except KeyboardInterrupt:
+            turn.cancel()
+            continue
+        except StopIteration:
+            return turn.conversation
+        if as_json:
+            _print_json({"event": type(event).__name__, "conversation": turn.conversation, **_plain(event)})
+            continue
+        match event:
+            case TextDelta(text):
+                print(text, end="", flush=True)
+            case CallStarted(call):
+                _say(f"[{call.name} {json.dumps(dict(call.arguments), ensure_ascii=False)}]")
+            case CallProgress():
+                _say_progress(event)
+            case CallFinished(result):
+                _say(f"[{'failed: ' if result.failed else ''}{result.text}]")
+            case Notice(text):
+                _say(text)
+            case TurnFinished():
+                print()
+
+
+def _models(options: argparse.Namespace) -> bool:
+    rows = Assistant().models()
+    if options.json:
+        _print_json([dataclasses.asdict(row) for row in rows])
+        return True
+    for row in rows:
+        print(f"{row.role:8} {row.name} ({row.profile}, {row.bytes / 1e9:.2f} GB, {row.licence})")
+        if row.reason:
+            print(f"         not better, because {row.reason}")
+    return True
+
+
+def _describe(tool: Tool) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters(),
+        "effects": tool.effects,
+        "examples": tool.examples,
+    }
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return dataclasses.asdict(value)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, default=dict), flush=True)
+
+
+def _say_progress(event: CallProgress) -> None:
+    done = "" if event.fraction is None else f" {event.fraction:.0%}"
+    _say(f"{event.note}{done}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
