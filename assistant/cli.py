@@ -1,4 +1,4 @@
-"""The command line: `python -m assistant tools | call | chat | models`. Knows the façade and nothing below it.
+"""The command line: `python -m assistant tools | call | chat | models | settings`. Knows the façade, not what is below.
 
 Answers go to stdout, everything else to stderr. With --json each answer is one JSON value a line.
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 from assistant.assistant import Assistant
 from assistant.errors import AssistantError
+from assistant.settings import Settings, read_settings
 from assistant.tools import Tool
 from assistant.types import CallFinished, CallProgress, CallStarted, Notice, TextDelta, TurnFinished
 
@@ -54,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("-f", "--file", action="append", default=[], type=Path, help="attach a file (repeat for more)")
     chat.add_argument("-c", "--conversation", help="continue the conversation with this id")
     command("models", _models, "list which weights serve which role, and why")
+    settings = command("settings", _settings, "list the settings and their values")
+    settings.add_argument("--markdown", action="store_true", help="print the table that README shows")
     return parser
 
 
@@ -184,6 +187,27 @@ def _models(options: argparse.Namespace) -> bool:
         if row.reason:
             print(f"         not better, because {row.reason}")
     return True
+
+
+def _settings(options: argparse.Namespace) -> bool:
+    values = read_settings().model_dump(mode="json")
+    if options.json:
+        _print_json(values)
+    elif options.markdown:
+        print(settings_table())
+    else:
+        for name, field in Settings.model_fields.items():
+            print(f"ASSISTANT_{name.upper()} = {values[name]}\n    {field.description}")
+    return True
+
+
+def settings_table() -> str:
+    """Write the table of settings that README shows."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "the user-data folder" if name == "data" else field.default
+        rows.append(f"| `ASSISTANT_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
 
 
 def _describe(tool: Tool) -> dict[str, Any]:

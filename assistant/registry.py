@@ -13,6 +13,7 @@ import pkgutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -76,6 +77,7 @@ class Registry:
 
         When `stop` is set the result comes at once; the thread leaves at the tool's next `run.check()`.
         """
+        started = time.monotonic()
 
         def work(report: Callable[[CallProgress], None]) -> ToolResult:
             run = Run(seed, stop, lambda fraction, note: report(CallProgress(call, fraction, note)))
@@ -84,29 +86,32 @@ class Registry:
         try:
             return (yield from run_in_background(work, stop))
         except Cancelled as stopped:
-            return ToolResult(call, str(stopped), failed=True)
+            receipt = Receipt(round(time.monotonic() - started, 3), seed=seed)
+            return ToolResult(call, str(stopped), failed=True, receipt=receipt)
 
     def _outcome(self, call: ToolCall, store: ArtifactStore, run: Run) -> ToolResult:
         started = time.monotonic()
         models: list[str] = []
         used.set(models)
+        result = ToolResult(call, "", failed=True)
         try:
             tool = self.get(call.name)
             value = tool.function(**self._arguments(tool, call, store, run))
             text, data, artifacts = _pack(value, call.name, store)
+            result = ToolResult(call, text, data, tuple(artifacts))
         except AssistantError as error:
-            return ToolResult(call, str(error), failed=True)
+            result = replace(result, text=str(error))
         except Exception as error:
             log.exception("the tool %s failed", call.name)
             text = f"{call.name} broke ({type(error).__name__}: {error}). Try other arguments or another tool."
-            return ToolResult(call, text, failed=True)
+            result = replace(result, text=text)
         receipt = Receipt(
             seconds=round(time.monotonic() - started, 3),
             models=tuple(dict.fromkeys(models)),
             seed=run.seed,
-            digests=tuple(artifact.digest for artifact in artifacts),
+            digests=tuple(artifact.digest for artifact in result.artifacts),
         )
-        return ToolResult(call, text, data, tuple(artifacts), receipt=receipt)
+        return replace(result, receipt=receipt)
 
     def _arguments(self, tool: Tool, call: ToolCall, store: ArtifactStore, run: Run) -> dict[str, Any]:
         """Check the arguments, open the files they name, and add what the house gives."""

@@ -227,8 +227,8 @@ def test_plugins_import_only_what_is_made_for_them() -> None:
 
 def test_third_party_packages_stay_behind_their_walls() -> None:
     refuse(
-        f"{module.file}:{found.line}: {found.package} may be imported only in {', '.join(WALLS[found.package][0])}, "
-        f"and inside functions of {', '.join(WALLS[found.package][1]) or 'no other'}."
+        f"{module.file}:{found.line}: {found.package} belongs only in {', '.join(WALLS[found.package][0])}"
+        f"{''.join(f', inside functions also in {room}' for room in WALLS[found.package][1])}."
         for module, found in imports()
         if found.package in WALLS
         and not module.within(*WALLS[found.package][0])

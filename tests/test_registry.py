@@ -38,6 +38,7 @@ def {name}(text: str) -> str:
     """
     return text
 '''
+Outcome = tuple[list[CallProgress], ToolResult]
 LIMIT = 30  # seconds after which a waiting test gives up
 
 
@@ -124,9 +125,7 @@ def make_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         del sys.modules[name]
 
 
-def run(
-    registry: Registry, wanted: ToolCall, store: ArtifactStore, seed: int = 0
-) -> tuple[list[CallProgress], ToolResult]:
+def run(registry: Registry, wanted: ToolCall, store: ArtifactStore, seed: int = 0) -> Outcome:
     """Run a call to its end; return what it reported and its result."""
     running = registry.run(wanted, store, seed, threading.Event())
     reports = []

@@ -51,8 +51,8 @@ class House:
         self._lock = threading.Lock()
 
     def assistant(self, browser: str) -> Assistant:
-        """Return the assistant of whoever sits at `browser`."""
-        owner = browser if self._shared else "local"
+        """Return the assistant of whoever sits at `browser`, a random name that only that browser knows."""
+        owner = f"browser-{uuid.UUID(browser).hex}" if self._shared else "local"
         with self._lock:
             if owner not in self._assistants:
                 self._assistants[owner] = Assistant(self._settings, owner)
