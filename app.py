@@ -5,11 +5,10 @@ import os
 import sys
 import threading
 
-import gradio as gr
-
 from assistant.errors import AssistantError
 from assistant.settings import read_settings
-from assistant.ui.chat import STYLE, House, build
+from assistant.ui.handlers import House
+from assistant.ui.page import serve
 
 LOOPBACK = ("", "127.0.0.1", "localhost", "::1")
 
@@ -23,21 +22,11 @@ def main() -> int:
         # other people can reach the page: each browser then has its own conversations, files and library
         shared = "SPACE_ID" in os.environ or os.environ.get("GRADIO_SERVER_NAME", "") not in LOOPBACK
         house = House(settings, shared)
-        page = build(house)
     except AssistantError as error:
-        logging.getLogger(__name__).error(str(error))
+        logging.getLogger("assistant").error(str(error))
         return 1
     threading.Thread(target=_load, args=(house,), daemon=True).start()
-    page.launch(
-        # fonts of the machine itself: nothing is fetched from elsewhere
-        theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        footer_links=[],
-        enable_monitoring=False,
-        max_file_size=int(settings.max_upload_mb * 1_000_000),
-        show_error=True,
-        ssr_mode=False,
-        css_paths=STYLE,
-    )
+    serve(house, settings.max_upload_mb)
     return 0
 
 

@@ -82,8 +82,8 @@ class Turn:
         yield TurnFinished(self._answer, self._usage, stopped=self._stop.is_set())
 
     def _take_in_files(self) -> Iterator[Event]:
-        """Run the tools that attached files set off, unless an earlier try at this turn did."""
-        done = {message.result.call.id for message in self._messages if message.result}
+        """Run the tools that attached files set off, unless an earlier try at this turn did so well."""
+        done = {m.result.call.id for m in self._messages if m.result and not m.result.failed}
         for artifact in next(m for m in reversed(self._messages) if m.role == "user").artifacts:
             for call in self._registry.on_upload(artifact):
                 if call.id not in done and not self._stop.is_set():

@@ -10,14 +10,14 @@ import hashlib
 import io
 import os
 import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assistant.database import Database
 from assistant.errors import BadInput, BadToolCall
+from assistant.pictures import ACCEPTED, open_image
 from assistant.settings import MEGABYTE, Settings
 from assistant.types import Artifact, Kind
 
@@ -31,18 +31,6 @@ CREATE TABLE IF NOT EXISTS artifacts (
 );
 """
 MARKDOWN_ENDINGS = (".md", ".markdown")
-ORIENTATION = 0x0112  # an EXIF tag
-# what undoes each orientation; not ImageOps.exif_transpose, which also writes the EXIF anew and breaks on odd ones
-TURNS: dict[Any, str] = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
-ACCEPTED = "a picture (PNG, JPEG, WebP, GIF, BMP, TIFF), a PDF, or text (plain or Markdown, in UTF-8)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +132,7 @@ class ArtifactStore:
 
     def _keep(self, content: bytes, kind: Kind, media_type: str, name: str) -> Artifact:
         digest = hashlib.sha256(content).hexdigest()
+        name = name.encode("utf-8", "replace").decode()  # a file system may hold names that are no text
         with self._database.transaction() as connection:
             taken = connection.execute(
                 "SELECT COUNT(*) FROM artifacts WHERE conversation = ? AND kind = ?",
@@ -156,43 +145,6 @@ class ArtifactStore:
                 (self._conversation, artifact.id, kind, media_type, name, digest, len(content)),
             )
         return artifact
-
-
-def open_image(content: bytes, name: str, settings: Settings) -> Image:
-    """Decode a picture to RGB; `BadInput` where it is none, is cut short, or has too many pixels.
-
-    `info["media_type"]` of the result names the format found.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(content))
-        width, height = opened.size
-        if width * height > settings.max_pixels_millions * 1e6:
-            raise BadInput(_too_many_pixels(name, f"{width} x {height} pixels", settings))
-        media_type = Image.MIME.get(opened.format or "", "image/unknown")
-        turn = TURNS.get(opened.getexif().get(ORIENTATION))
-        picture = opened.transpose(Image.Transpose[turn]) if turn else opened
-        if picture.mode.startswith("I;16"):  # convert alone would cut the greys off at 255
-            picture = picture.convert("I").point(lambda grey: grey / 256).convert("L")
-        picture = picture.convert("RGB")
-    except Image.DecompressionBombError:
-        raise BadInput(_too_many_pixels(name, "too many pixels", settings)) from None
-    except UnidentifiedImageError:
-        raise BadInput(f"{name!r} is no file that Maru reads. Attach {ACCEPTED}.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(f"The picture {name!r} is damaged ({error}). Save it anew and attach it again.") from None
-    picture.info["media_type"] = media_type
-    return picture
-
-
-def _too_many_pixels(name: str, what: str, settings: Settings) -> str:
-    return (
-        f"{name!r} has {what}; the limit is {settings.max_pixels_millions:.0f} million. "
-        "Scale it down and attach it again, or raise ASSISTANT_MAX_PIXELS_MILLIONS."
-    )
 
 
 def _looks_like_text(content: bytes) -> bool:

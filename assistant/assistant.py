@@ -114,7 +114,8 @@ class Assistant:
 
         `BadInput` names the file that cannot be used; then nothing has been said.
         """
-        if not text.strip() and not files:
+        text = text.strip().encode("utf-8", "replace").decode()  # half a surrogate pair cannot be stored
+        if not text and not files:
             raise BadInput("There is nothing to answer. Write a message or attach a file.")
         if conversation is None:
             conversation = self.conversations.create()
@@ -123,7 +124,7 @@ class Assistant:
             store = self._store(conversation)
             attached = tuple(store.add_files([Path(file) for file in files]))
             path = self.conversations.path(conversation)
-            said = Message(uuid.uuid4().hex, path[-1].id if path else None, "user", text.strip(), artifacts=attached)
+            said = Message(uuid.uuid4().hex, path[-1].id if path else None, "user", text, artifacts=attached)
             self.conversations.write(conversation, said)
         except BaseException:
             self._end(conversation)
@@ -146,13 +147,16 @@ class Assistant:
         self.conversations.move_head(conversation, kept[-1].id)
         return self._turn(conversation, stop)
 
-    def undo(self, conversation: str) -> str:
-        """Take back the last message and its answer; return the message's text. Both stay in the tree."""
-        said = self._last_said(conversation)
-        if said is None:
-            return ""
-        self.conversations.move_head(conversation, said.parent)
-        return said.text
+    def undo(self, conversation: str) -> Message | None:
+        """Take back the last message and its answer, and return the message. Both stay in the tree."""
+        self._begin(conversation)
+        try:
+            said = self._last_said(conversation)
+            if said is not None:
+                self.conversations.move_head(conversation, said.parent)
+            return said
+        finally:
+            self._end(conversation)
 
     def stop(self, conversation: str) -> None:
         """Stop the running turn of `conversation`, if there is one."""
@@ -176,6 +180,8 @@ class Assistant:
         self, tool: str, arguments: Mapping[str, Any], stop: threading.Event, conversation: str = DIRECT
     ) -> Generator[CallProgress, None, ToolResult]:
         """Do what `call` does and yield the progress on the way."""
+        if conversation != DIRECT:
+            self.conversations.require(conversation)
         store = self._store(conversation)
         kinds = self.find_tool(tool).artifacts
         given = {name: _take_in(value, store) if name in kinds else value for name, value in arguments.items()}

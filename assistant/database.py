@@ -33,6 +33,7 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give the connection to one thread; commit at the end, roll back on an error."""
         with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")  # no other process writes between our reading and writing
             yield self._connection
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:

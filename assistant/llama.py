@@ -7,6 +7,7 @@ arguments are words of the request, and after a tool it answers by quoting what 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 import time
@@ -29,11 +30,12 @@ from assistant.chat_format import (
     write_prompt,
 )
 from assistant.chooser import choose_tool
-from assistant.errors import BadInput
+from assistant.errors import BadInput, ModelUnavailable
 from assistant.residents import resident, residents
 from assistant.settings import Settings
 from assistant.types import Message, Notice, Progress, ReplyPart, ToolCall, ToolSpec, Usage
 
+log = logging.getLogger(__name__)
 REPETITION_PENALTY = 1.1  # for guided models, which otherwise repeat themselves without end
 
 
@@ -95,7 +97,11 @@ class LlamaChat:
                 yield Notice(
                     f"The conversation is longer than the model reads; its oldest {left_out} turns were left out."
                 )
-            yield from self._generate(speaker, plan, ids, stop, started)
+            try:
+                yield from self._generate(speaker, plan, ids, stop, started)
+            except RuntimeError as error:  # torch's own, out of memory among them
+                log.exception("the language model failed")
+                raise ModelUnavailable(f"The language model broke off ({error}). Send the message again.") from error
 
     def _generate(
         self, speaker: Speaker, plan: Plan, ids: list[int], stop: threading.Event, started: float

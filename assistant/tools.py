@@ -132,7 +132,7 @@ def _build(
     place = f"{inspect.getsourcefile(function)}: {function.__name__}"
     doc = docstring_parser.parse(inspect.getdoc(function) or "", style=docstring_parser.DocstringStyle.GOOGLE)
     hints = typing.get_type_hints(function, include_extras=True)
-    described = {p.arg_name: (p.description or "").strip() for p in doc.params}
+    described = {p.arg_name: " ".join((p.description or "").split()) for p in doc.params}
     parameters = inspect.signature(function).parameters
     asked = {name: p for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY}
     problems = [] if doc.short_description else ["it has no docstring"]

@@ -89,7 +89,7 @@ class Visit(BaseHTTPRequestHandler):
         if form.groupdict().get("commit", repository.commit) != repository.commit:
             return self._refuse(404, "RevisionNotFound")
         if form.re is TREE:
-            return self._send(200, json.dumps([*map(_row, *_files(repository))]).encode())
+            return self._send(200, json.dumps([*map(_row, *_files(repository))]).encode(), {})
         if repository.token not in (None, self._token()):
             return self._refuse(403 if self._token() else 401, "GatedRepo")
         if not (repository.folder / form["path"]).is_file():
@@ -105,23 +105,23 @@ class Visit(BaseHTTPRequestHandler):
         if form.re is FILE and form["path"].endswith(LARGE):
             linked = {"X-Linked-Size": str(len(content)), "X-Linked-ETag": about["ETag"]}
             place = f"{self.server.url}/stored/{form['name']}/{form['path']}"
-            return self._send(302, b"", **about, **linked, Location=place)
+            return self._send(302, b"", about | linked | {"Location": place})
         begin, stop = self._begin(), None
         if begin:
             about["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
         if self.command == "GET" and repository.cuts.get(form["path"]):
             repository.cuts[form["path"]] -= 1
             stop = max(0, len(content) // 2 - begin)
-        return self._send(206 if begin else 200, content[begin:], stop, **about)
+        return self._send(206 if begin else 200, content[begin:], about, stop)
 
     def _begin(self) -> int:
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         return int(asked[1]) if asked else 0
 
     def _refuse(self, status: int, code: str) -> None:
-        self._send(status, b"", **{"X-Error-Code": code})
+        self._send(status, b"", {"X-Error-Code": code})
 
-    def _send(self, status: int, content: bytes, stop: int | None = None, **headers: str) -> None:
+    def _send(self, status: int, content: bytes, headers: dict[str, str], stop: int | None = None) -> None:
         """Announce all of `content` and send it up to `stop`; what stops early also closes the line."""
         self.send_response(status)
         for key, value in headers.items():

@@ -19,10 +19,9 @@ ROOMS = ("app.py", "assistant/**/*.py", "plugins/**/*.py")
 
 # A module may import from its own floor and those below. A name that ends with .* stands for the whole package.
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("assistant.types", "assistant.errors", "assistant.settings"),
+    0: ("assistant.background", "assistant.errors", "assistant.settings", "assistant.types"),
     1: (
         "assistant.artifacts",
-        "assistant.background",
         "assistant.catalog",
         "assistant.chat_format",
         "assistant.chooser",
@@ -30,6 +29,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "assistant.embedder",
         "assistant.engine.*",
         "assistant.llama",
+        "assistant.pictures",
         "assistant.prompts",
         "assistant.residents",
         "assistant.sources",
@@ -49,7 +49,7 @@ WALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "transformers": ((ENGINE,), ("plugins.*",)),
     "bitsandbytes": ((ENGINE,), ()),
     "llguidance": ((ENGINE,), ()),
-    "gradio": ((UI, "app"), ()),
+    "gradio": ((UI,), ()),
     "fastapi": ((API,), ()),
     "mcp": ((API,), ()),
 }

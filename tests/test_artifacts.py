@@ -83,6 +83,12 @@ def test_an_archive_is_refused(store: ArtifactStore) -> None:
     assert "is no file that Maru reads" in refused(store, b"PK\x03\x04" + NOISE, "all.zip")
 
 
+@pytest.mark.parametrize("form", ["EPS", "ICO", "TGA"])
+def test_a_picture_in_a_format_that_is_not_offered_is_refused(store: ArtifactStore, form: str) -> None:
+    content = encoded(Pictures.new("RGB", (16, 16)), form) + NOISE
+    assert "is no file that Maru reads. Attach a picture (PNG," in refused(store, content, "drawing")
+
+
 def test_a_cut_short_jpeg_is_refused(store: ArtifactStore) -> None:
     whole = encoded(Pictures.frombytes("RGB", (80, 80), NOISE[:19_200]), "JPEG")
     sentence = refused(store, whole[: len(whole) // 2], "cut.jpg")
@@ -93,7 +99,7 @@ def test_a_cut_short_jpeg_is_refused(store: ArtifactStore) -> None:
 def test_a_picture_of_20000_by_20000_pixels_is_refused_undecoded(store: ArtifactStore) -> None:
     bomb = encoded(Pictures.new("1", (20_000, 20_000)))
     assert len(bomb) < 100_000
-    assert "the limit is 100 million. Scale it down" in refused(store, bomb, "bomb.png")
+    assert "has more pixels than can be opened. Scale it down" in refused(store, bomb, "bomb.png")
 
 
 @pytest.mark.usefixtures("no_decoding")
@@ -170,6 +176,7 @@ def test_a_picture_is_known_by_its_content(store: ArtifactStore, form: str) -> N
     ("mode", "colour", "form", "seen"),
     [
         ("RGBA", (10, 20, 30, 255), "PNG", (10, 20, 30)),
+        ("RGBA", (10, 20, 30, 0), "PNG", (255, 255, 255)),  # black letters on nothing must stay readable
         ("P", 0, "PNG", (0, 0, 0)),
         ("L", 99, "PNG", (99, 99, 99)),
         ("LA", (99, 255), "PNG", (99, 99, 99)),

@@ -102,13 +102,18 @@ def test_there_is_nothing_to_retry_in_a_new_conversation(make_assistant: Make) -
     assert talk(assistant, "Hello", conversation=here) == ("Hello.", here), "it is not left busy"
 
 
+def undone(assistant: Assistant, conversation: str) -> str | None:
+    said = assistant.undo(conversation)
+    return said and said.text
+
+
 def test_undo_takes_back_one_message_and_its_answer(make_assistant: Make) -> None:
     assistant = make_assistant(["One."], [call("count_letters", text="red")], ["Three."], ["Two."])
     _, here = talk(assistant, "Count")
     talk(assistant, "Count red", conversation=here)
-    assert assistant.undo(here) == "Count red" and texts(assistant, here) == ["Count", "One."]
+    assert undone(assistant, here) == "Count red" and texts(assistant, here) == ["Count", "One."]
     assert talk(assistant, "Go on", conversation=here)[0] == "Two."
-    assert [assistant.undo(here), assistant.undo(here), assistant.undo(here)] == ["Go on", "Count", ""]
+    assert [undone(assistant, here) for _ in range(3)] == ["Go on", "Count", None]
     assert texts(assistant, here) == []
 
 
@@ -128,7 +133,8 @@ def test_a_second_message_waits_for_the_first_answer(make_assistant: Make) -> No
     turn = assistant.chat("Count")
     assert next(turn) == TextDelta("One.")
     here = turn.conversation
-    for attempt in (lambda: assistant.chat("More", conversation=here), lambda: assistant.retry(here)):
+    more = (lambda: assistant.chat("More", conversation=here), lambda: assistant.retry(here))
+    for attempt in (*more, lambda: assistant.undo(here)):
         with pytest.raises(BadInput, match=r"still answering\. Wait for it, or press Stop"):
             attempt()
     assert talk(assistant, "Hello")[0] == "Elsewhere."
@@ -220,8 +226,10 @@ def test_two_owners_see_nothing_of_each_other(make_assistant: Make, picture: Pat
     for attempt in (lambda: bob.chat("Who is Ann?", conversation=here), lambda: bob.retry(here)):
         with pytest.raises(BadInput, match=r"no conversation"):
             attempt()
-    with pytest.raises(BadInput, match=r"no file 'image-1'"):
+    with pytest.raises(BadInput, match=r"no conversation"):
         bob.call("turn_image", conversation=here, image="image-1")
+    with pytest.raises(BadInput, match=r"no file 'image-1'"):
+        bob.call("turn_image", image="image-1")
     assert not bob.path(ann.artifacts(here)[0]).exists()
 
 
@@ -243,3 +251,12 @@ def test_a_conversation_survives_a_new_start(make_assistant: Make, picture: Path
     assert second.conversations.path(here) == path and second.artifacts(here) == files
     assert talk(second, "Well?", conversation=here)[0] == "As I said."
     assert second.call("turn_image", conversation=here, image="image-2").data == "image-3"
+
+
+def test_words_and_names_that_are_no_text_are_kept_readable(make_assistant: Make, picture: Path) -> None:
+    odd = picture.rename(picture.with_name("re\udcffd.png"))
+    assistant = make_assistant(["Hello."])
+    answer, here = talk(assistant, "half an emoji: \ud83d", odd)
+    assert answer == "Hello."
+    assert texts(assistant, here)[0] == "half an emoji: ?"
+    assert assistant.artifacts(here)[0].name == "re?d.png"

@@ -36,9 +36,11 @@ for number in range(100):
         connection.execute("INSERT INTO people VALUES (?, 'there')", (f"there-{number}",))
 """
 CRASH = """
+people = ((f"{number:04}", "Alder" * 400) for number in range(3000))  # more than an open transaction holds in memory
 with database.transaction() as connection:
-    connection.execute("INSERT INTO people VALUES ('a', 'Alder')")
+    connection.executemany("INSERT INTO people VALUES (?, ?)", people)
 with database.transaction() as connection:
+    connection.execute("UPDATE people SET name = 'Birch'")
     connection.execute("INSERT INTO people VALUES ('b', 'Birch')")
     os._exit(7)
 """
@@ -197,5 +199,5 @@ def test_a_crash_loses_only_the_open_transaction(tmp_path: Path) -> None:
     assert done.returncode == 7
     database = Database(path, SCHEMA)
     assert database.repaired is None
-    assert all_rows(database, "people") == [("a", "Alder")]
+    assert all_rows(database, "people") == [(f"{number:04}", "Alder" * 400) for number in range(3000)]
     database.close()

@@ -6,6 +6,7 @@ import gc
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -17,11 +18,14 @@ from assistant import residents as house
 from assistant.catalog import Catalog, Machine, Weights
 from assistant.errors import Cancelled, ModelUnavailable
 from assistant.residents import Residents, install, measure_machine, resident, used
-from assistant.settings import Settings
+from assistant.settings import GIGABYTE, Settings
 from assistant.types import Progress
 
 SIZES = {"chat": 5, "caption": 3, "paint": 3, "embed": 1, "ocr": 2}  # GB
-GIGABYTE = 1_000_000_000
+Load = Callable[[Weights, Progress], list[object]]
+Lease = AbstractContextManager[list[object]]
+Make = Callable[[float], "House"]
+Hold = Callable[["House", str], None]
 
 
 class House:
@@ -47,12 +51,7 @@ class House:
         self.largest = max(self.largest, sum(SIZES[each] for each in {*self.loaded(), role}))
         return [role, self.loads.count(role)]
 
-    def lease(
-        self,
-        role: str,
-        stop: threading.Event | None = None,
-        load: Callable[[Weights, Progress], list[object]] | None = None,
-    ) -> AbstractContextManager[list[object]]:
+    def lease(self, role: str, stop: threading.Event | None = None, load: Load | None = None) -> Lease:
         return self.residents.lease(role, load or self.load, stop, lambda fraction, note: self.said.append(note))
 
     def loaded(self) -> set[str]:
@@ -68,32 +67,37 @@ def little_garbage() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_house(tmp_path: Path) -> Callable[[float], House]:
+def make_house(tmp_path: Path) -> Make:
     return lambda gigabytes: House(tmp_path, gigabytes)
 
 
 @pytest.fixture
-def leased() -> Iterator[Callable[[House, str], None]]:
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as threads:
+        yield threads
+
+
+@pytest.fixture
+def leased(threads: ThreadPoolExecutor) -> Iterator[Hold]:
     """Lease a role in another thread until the test ends."""
     done = threading.Event()
-    with ThreadPoolExecutor() as threads:
 
-        def hold(house: House, role: str) -> None:
-            begun = threading.Event()
+    def hold(house: House, role: str) -> None:
+        begun = threading.Event()
 
-            def work() -> None:
-                with house.lease(role):
-                    begun.set()
-                    done.wait()
+        def work() -> None:
+            with house.lease(role):
+                begun.set()
+                done.wait()
 
-            threads.submit(work)
-            assert begun.wait(10)
+        threads.submit(work)
+        assert begun.wait(10)
 
-        yield hold
-        done.set()
+    yield hold
+    done.set()
 
 
-def test_a_model_is_loaded_once_and_says_so(make_house: Callable[[float], House]) -> None:
+def test_a_model_is_loaded_once_and_says_so(make_house: Make) -> None:
     house = make_house(10)
     for _ in range(3):
         with house.lease("chat") as model:
@@ -101,7 +105,7 @@ def test_a_model_is_loaded_once_and_says_so(make_house: Callable[[float], House]
     assert house.loads == ["chat"] and house.said == ["loading chat-model"]
 
 
-def test_many_callers_at_once_load_a_model_once(make_house: Callable[[float], House]) -> None:
+def test_many_callers_at_once_load_a_model_once(make_house: Make, threads: ThreadPoolExecutor) -> None:
     house = make_house(10)
     inside: list[int] = []
 
@@ -112,12 +116,11 @@ def test_many_callers_at_once_load_a_model_once(make_house: Callable[[float], Ho
             assert inside == [number], "two callers were inside at once"
             inside.remove(number)
 
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(work, range(40)))
+    list(threads.map(work, range(40)))
     assert house.loads == ["chat"]
 
 
-def test_the_least_recently_used_model_goes_first(make_house: Callable[[float], House]) -> None:
+def test_the_least_recently_used_model_goes_first(make_house: Make) -> None:
     house = make_house(7)
     for role in ("caption", "paint", "embed", "caption", "ocr"):
         with house.lease(role):
@@ -128,9 +131,7 @@ def test_the_least_recently_used_model_goes_first(make_house: Callable[[float], 
     assert house.loaded() == {"ocr", "paint"}
 
 
-def test_a_leased_model_is_never_evicted(
-    make_house: Callable[[float], House], leased: Callable[[House, str], None]
-) -> None:
+def test_a_leased_model_is_never_evicted(make_house: Make, leased: Hold) -> None:
     house = make_house(8)
     leased(house, "chat")
     for role in ("caption", "paint", "ocr", "embed", "caption"):
@@ -139,9 +140,7 @@ def test_a_leased_model_is_never_evicted(
     assert house.loads.count("chat") == 1 and house.largest <= 8
 
 
-def test_when_the_models_in_use_leave_no_room_a_sentence_says_so(
-    make_house: Callable[[float], House], leased: Callable[[House, str], None]
-) -> None:
+def test_when_the_models_in_use_leave_no_room_a_sentence_says_so(make_house: Make, leased: Hold) -> None:
     house = make_house(7)
     leased(house, "chat")
     with pytest.raises(ModelUnavailable) as refusal, house.lease("caption"):
@@ -153,25 +152,21 @@ def test_when_the_models_in_use_leave_no_room_a_sentence_says_so(
     assert house.loaded() == {"chat"} and house.loads == ["chat"]
 
 
-def test_one_who_waits_for_a_model_can_be_stopped(
-    make_house: Callable[[float], House], leased: Callable[[House, str], None]
-) -> None:
-    house = make_house(10)
+def test_one_who_waits_for_a_model_can_be_stopped(make_house: Make, leased: Hold, threads: ThreadPoolExecutor) -> None:
+    house, stop = make_house(10), threading.Event()
     leased(house, "chat")
-    stop = threading.Event()
-    with ThreadPoolExecutor() as threads:
 
-        def work() -> None:
-            with house.lease("chat", stop):
-                raise AssertionError("the model was in use")
+    def work() -> None:
+        with house.lease("chat", stop):
+            raise AssertionError("the model was in use")
 
-        waiting = threads.submit(work)
-        stop.set()
-        with pytest.raises(Cancelled, match="Stopped while waiting"):
-            waiting.result()
+    waiting = threads.submit(work)
+    stop.set()
+    with pytest.raises(Cancelled, match="Stopped while waiting"):
+        waiting.result(10)
 
 
-def test_one_who_waits_for_another_model_to_load_can_be_stopped(make_house: Callable[[float], House]) -> None:
+def test_one_who_waits_for_another_model_to_load_can_be_stopped(make_house: Make, threads: ThreadPoolExecutor) -> None:
     house = make_house(10)
     begun, loaded, stop = (threading.Event() for _ in range(3))
 
@@ -180,22 +175,21 @@ def test_one_who_waits_for_another_model_to_load_can_be_stopped(make_house: Call
         loaded.wait(10)
         return house.load(weights, progress)
 
-    def work(role: str, load: Callable[[Weights, Progress], list[object]]) -> list[object]:
+    def work(role: str, load: Load) -> list[object]:
         with house.lease(role, stop, load) as model:
             return model
 
-    with ThreadPoolExecutor() as threads:
-        first = threads.submit(work, "chat", load_slowly)
-        assert begun.wait(10)
-        second = threads.submit(work, "embed", house.load)
-        stop.set()
-        with pytest.raises(Cancelled):
-            second.result()
-        loaded.set()
-        assert first.result() == ["chat", 1]
+    first = threads.submit(work, "chat", load_slowly)
+    assert begun.wait(10)
+    second = threads.submit(work, "embed", house.load)
+    stop.set()
+    with pytest.raises(Cancelled):
+        second.result(10)
+    loaded.set()
+    assert first.result(10) == ["chat", 1]
 
 
-def test_a_loader_that_fails_leaves_the_house_usable(make_house: Callable[[float], House]) -> None:
+def test_a_loader_that_fails_leaves_the_house_usable(make_house: Make) -> None:
     house = make_house(5)
 
     def fail(weights: Weights, progress: Progress) -> list[object]:
@@ -211,7 +205,17 @@ def test_a_loader_that_fails_leaves_the_house_usable(make_house: Callable[[float
         assert model == ["caption", 1]
 
 
-def test_work_that_fails_gives_its_model_back(make_house: Callable[[float], House]) -> None:
+def test_a_model_that_went_is_freed_even_if_it_points_at_itself(make_house: Make) -> None:
+    house, models = make_house(5), [type("Knot", (list,), {})()]
+    models[0].append(models[0])
+    gone = weakref.ref(models[0])
+    with house.lease("chat", load=lambda weights, progress: models.pop()):
+        pass
+    with house.lease("caption"):
+        assert gone() is None
+
+
+def test_work_that_fails_gives_its_model_back(make_house: Make) -> None:
     house = make_house(5)
     with pytest.raises(ZeroDivisionError), house.lease("chat"):
         raise ZeroDivisionError
@@ -219,7 +223,7 @@ def test_work_that_fails_gives_its_model_back(make_house: Callable[[float], Hous
         assert house.loaded() == {"caption"}
 
 
-def test_receipts_learn_which_models_were_used(make_house: Callable[[float], House]) -> None:
+def test_receipts_learn_which_models_were_used(make_house: Make) -> None:
     house = make_house(10)
     names: list[str] = []
     token = used.set(names)
@@ -231,7 +235,7 @@ def test_receipts_learn_which_models_were_used(make_house: Callable[[float], Hou
     assert [name.partition("@")[0] for name in names] == ["caption-model", "embed-model"]
 
 
-def test_the_status_names_every_role_and_what_is_loaded(make_house: Callable[[float], House]) -> None:
+def test_the_status_names_every_role_and_what_is_loaded(make_house: Make) -> None:
     house = make_house(10)
     with house.lease("embed"):
         pass
@@ -241,9 +245,7 @@ def test_the_status_names_every_role_and_what_is_loaded(make_house: Callable[[fl
 
 
 @pytest.mark.parametrize("gigabytes", [7, 11])
-def test_four_threads_never_exceed_the_budget_and_never_wait_for_ever(
-    make_house: Callable[[float], House], gigabytes: int
-) -> None:
+def test_four_threads_never_exceed_the_budget_and_never_wait_for_ever(make_house: Make, gigabytes: int) -> None:
     house, inside = make_house(gigabytes), dict.fromkeys(SIZES, 0)
     served: list[int] = []
 
@@ -283,9 +285,7 @@ def test_the_same_settings_give_the_same_house_and_others_a_new_one(
     assert install(Settings(data=tmp_path, memory_gb=1)) is not first
 
 
-def test_a_resident_leases_from_the_house_of_this_process(
-    make_house: Callable[[float], House], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resident_leases_from_the_house_of_this_process(make_house: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     here = make_house(10)
     monkeypatch.setattr(house, "_residents", here.residents)
     captioner = resident("caption")(here.load)

@@ -89,7 +89,7 @@ def test_every_wrong_setting_is_named_at_once(folder: Path, monkeypatch: pytest.
 
 def test_settings_cannot_change_while_the_program_runs() -> None:
     with pytest.raises(pydantic.ValidationError, match="frozen"):
-        read_settings().seed = 1  # type: ignore[misc]
+        read_settings().seed = 1
 
 
 def test_every_setting_says_what_it_is_for() -> None:

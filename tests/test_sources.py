@@ -270,6 +270,19 @@ def test_a_folder_or_package_that_is_not_there_says_what_to_do(tmp_path: Path) -
     assert obstacle(Source("models", path="models/none"), tmp_path) is not None
 
 
+def test_a_package_gives_its_folder_and_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "tiny_reader"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit")
+    monkeypatch.syspath_prepend(tmp_path)
+    source = parse_source("package:tiny_reader")
+    with pytest.raises(ModelUnavailable, match="holds no weights"):
+        fetch(source, tmp_path, lambda fraction, note: None)
+    (package / "reader.onnx").write_bytes(WEIGHTS)
+    assert obstacle(source, tmp_path) is None
+    assert fetch(source, tmp_path, lambda fraction, note: None) == package
+
+
 def test_the_shipped_catalog_parses_whole_and_pins_every_commit(settings: Settings) -> None:
     entries = [row for rows in Catalog(settings, Machine(False, 0)).roles.values() for row in rows.values()]
     commits = [entry.source.version for entry in entries if entry.source.form == "hub"]

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from assistant.settings import Settings
-from assistant.ui.chat import House
+from assistant.ui.handlers import House
 
 
 def test_alone_every_browser_sees_the_same(settings: Settings) -> None:
