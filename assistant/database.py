@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ class Database:
         try:
             self._connection = _connect(path, schema)
         except sqlite3.DatabaseError as error:
+            # not one that is merely locked, nor a schema of ours that is wrong
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise
             self.repaired = _repair(path, schema, error)
             self._connection = _connect(path, schema)
 
@@ -55,7 +59,9 @@ def _connect(path: Path, schema: str) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys=ON")
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise sqlite3.DatabaseError(problem)
+            error = sqlite3.DatabaseError(" ".join(problem.split()))
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
         connection.executescript(schema)
     except BaseException:
         connection.close()
@@ -64,7 +70,7 @@ def _connect(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def _repair(path: Path, schema: str, error: sqlite3.DatabaseError) -> str:
-    kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}")
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)
         if part.exists():
@@ -81,10 +87,14 @@ def _repair(path: Path, schema: str, error: sqlite3.DatabaseError) -> str:
 def _salvage(damaged: Path, path: Path, schema: str) -> int:
     """Copy what can be read, table by table and from both ends, into a new file; return the number of rows."""
     new = _connect(path, schema)
-    old = sqlite3.connect(f"file:{damaged}?mode=ro", uri=True)
+    old = sqlite3.connect(f"{damaged.resolve().as_uri()}?mode=ro", uri=True)
+    old.execute("PRAGMA writable_schema=ON")  # reads on where the table of tables itself is damaged
     new.execute("PRAGMA foreign_keys=OFF")
     saved = 0
-    tables = [row[0] for row in new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = [
+        row[0]
+        for row in new.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    ]
     with new:
         for table in tables:
             for order in ("ASC", "DESC"):

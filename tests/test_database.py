@@ -124,6 +124,34 @@ def test_a_file_that_lost_its_end_is_kept_beside_a_new_one(path: Path) -> None:
     database.close()
 
 
+def test_a_locked_file_is_not_taken_for_a_damaged_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Database(path, SCHEMA).close()
+    impatient = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: impatient(*args, **{**options, "timeout": 0}))
+    busy = impatient(path)
+    busy.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        Database(path, "CREATE TABLE another (id TEXT)")
+    busy.close()
+    assert [file.name for file in path.parent.iterdir() if "damaged" in file.name] == []
+
+
+def test_a_folder_with_signs_of_a_url_in_its_name_is_salvaged_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "50% of #1?" / "maru.sqlite"
+    database = Database(path, SCHEMA)
+    with database.transaction() as connection:
+        connection.executemany("INSERT INTO people VALUES (?, ?)", PEOPLE)
+        connection.executemany("INSERT INTO notes VALUES (?, ?, ?)", NOTES)
+    database.close()
+    content = bytearray(path.read_bytes())
+    content[40 * 4096 : 41 * 4096] = JUNK[:4096]
+    path.write_bytes(content)
+    again = Database(path, SCHEMA)
+    assert again.repaired is not None
+    assert len(again.rows("SELECT * FROM notes")) > 500
+    again.close()
+
+
 def test_a_sound_file_is_left_alone(path: Path) -> None:
     database = Database(path, SCHEMA)
     assert database.repaired is None and kept_files(path) == []

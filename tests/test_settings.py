@@ -94,3 +94,15 @@ def test_settings_cannot_change_while_the_program_runs() -> None:
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_a_misspelt_variable_is_refused_rather_than_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSISTANT_TEMPERTURE", "1")
+    with pytest.raises(BadInput, match=r"There is no setting ASSISTANT_TEMPERTURE. The settings are: data, profile"):
+        read_settings()
+
+
+def test_a_file_that_is_no_toml_is_a_sentence(folder: Path) -> None:
+    (folder / "assistant.toml").write_text("temperature 1")
+    with pytest.raises(BadInput, match=r"assistant\.toml is not valid TOML"):
+        read_settings()

@@ -65,8 +65,7 @@ def finished(result: ToolResult, address: Callable[[Artifact], str]) -> list[Bub
     step = _step(result.call, _block(result.text), "done", failed=result.failed)
     if result.receipt is not None:
         step["metadata"]["duration"] = result.receipt.seconds
-        models = ", ".join(result.receipt.models)
-        step["content"] += f"\n{models}" if models else ""
+        step["content"] += "".join(f"\n`{model}`" for model in result.receipt.models)
     pictures = [artifact for artifact in result.artifacts if artifact.kind == "image"]
     return [
         step,
