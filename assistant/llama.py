@@ -6,12 +6,9 @@ arguments are words of the request, and after a tool it answers by quoting what 
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +28,10 @@ from assistant.chat_format import (
 )
 from assistant.chooser import choose_tool
 from assistant.errors import BadInput, ModelUnavailable
+from assistant.grammars import call_grammar, guided_grammar, quote_grammar, read_call
 from assistant.residents import resident, residents
 from assistant.settings import Settings
-from assistant.types import Message, Notice, Progress, ReplyPart, ToolCall, ToolSpec, Usage
+from assistant.types import Message, Notice, Progress, ReplyPart, ToolSpec, Usage
 
 log = logging.getLogger(__name__)
 REPETITION_PENALTY = 1.1  # for guided models, which otherwise repeat themselves without end
@@ -55,11 +53,9 @@ def _speaker(weights: Weights, progress: Progress) -> Speaker:
     from assistant.engine.grammar import Vocabulary
     from assistant.engine.load import load_engine
 
-    entry = weights.entry
-    cache = weights.path.parent if weights.path.is_file() else weights.path
-    engine, tokenizer = load_engine(weights.path, entry.dtype, entry.quantize, cache, progress)
-    family = family_of(tokenizer.get_vocab())
-    return Speaker(engine, tokenizer, Vocabulary(tokenizer, engine.vocabulary_size), family, entry.guided)
+    engine, tokenizer = load_engine(weights.path, weights.entry.dtype, weights.entry.quantize, progress)
+    vocabulary = Vocabulary(tokenizer, engine.vocabulary_size)
+    return Speaker(engine, tokenizer, vocabulary, family_of(tokenizer.get_vocab()), weights.entry.guided)
 
 
 class LlamaChat:
@@ -185,64 +181,3 @@ def _decode(tokenizer: Any, ids: Iterator[int]) -> Iterator[str]:
     for token in ids:
         if text := stream.step(tokenizer.backend_tokenizer, token):
             yield text
-
-
-def read_call(text: str) -> ReplyPart:
-    """Read a call; text that is none (it was cut off by the length limit) stays text."""
-    try:
-        call = json.loads(text)
-        return ToolCall(uuid.uuid4().hex[:8], call["name"], call["parameters"])
-    except (ValueError, KeyError, TypeError):
-        return text
-
-
-def call_grammar(tools: Sequence[ToolSpec]) -> str:
-    """Write the grammar "one valid call, or words that do not begin like one"."""
-    names = " | ".join(f"call_{i}" for i in range(len(tools)))
-    rules = [
-        f'call_{i}: {_literal(f"""{{"name": "{tool.name}", "parameters": """)} '
-        f'%json {json.dumps(_strict(tool.parameters))} "}}"'
-        for i, tool in enumerate(tools)
-    ]
-    return "\n".join([f"start: words | {names}", r"words: /[^{\s](.|\n)*/", *rules])
-
-
-def guided_grammar(tool: ToolSpec, request: str) -> str:
-    """Write the grammar of a call of `tool` with only its required arguments; free text is the request itself."""
-    properties = tool.parameters.get("properties", {})
-    values = []
-    for name in tool.parameters.get("required", ()):
-        schema = properties[name]
-        is_free_text = schema.get("type") == "string" and "enum" not in schema
-        value = (
-            _literal(json.dumps(request, ensure_ascii=False))
-            if is_free_text
-            else f"%json {json.dumps(_strict(schema))}"
-        )
-        values.append(f"{_literal(json.dumps(name) + ': ')} {value}")
-    head = _literal(f'{{"name": "{tool.name}", "parameters": {{')
-    body = ' ", " '.join(values)
-    return f'start: {head} {body} "}}}}"'
-
-
-def quote_grammar(texts: Sequence[str]) -> str:
-    """Write the grammar of an answer that is a run of whole lines of one block (between blank lines) of `texts`."""
-    blocks = [block for text in texts for block in re.split(r"\n\s*\n", text.strip())]
-    rules = [
-        f"QUOTE_{i}: %regex {json.dumps({'substring_chunks': block.splitlines(keepends=True)})}"
-        for i, block in enumerate(blocks)
-    ]
-    return "\n".join([f"start: {' | '.join(f'QUOTE_{i}' for i in range(len(blocks)))}", *rules])
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _strict(schema: Any) -> dict[str, Any]:
-    """Ask llguidance for JSON without free white space, which small models fill pages with."""
-    clean = {key: value for key, value in schema.items() if key != "x-artifact"}
-    return {
-        **clean,
-        "x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "},
-    }

@@ -28,6 +28,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "assistant.database",
         "assistant.embedder",
         "assistant.engine.*",
+        "assistant.grammars",
         "assistant.llama",
         "assistant.pictures",
         "assistant.prompts",

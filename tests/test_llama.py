@@ -16,7 +16,8 @@ from assistant.chat_format import LLAMA3
 from assistant.engine.decode import Count, Engine
 from assistant.engine.grammar import Vocabulary
 from assistant.engine.sample import Sampling
-from assistant.llama import LlamaChat, _encode, call_grammar, guided_grammar, quote_grammar, read_call
+from assistant.grammars import call_grammar, guided_grammar, quote_grammar, read_call
+from assistant.llama import LlamaChat, _encode
 from assistant.settings import Settings
 from assistant.types import Artifact, CallFinished, Message, Notice, ToolCall, TurnFinished, Usage
 from tests.conftest import DEMO_TOOLS, LETTER, text_of

@@ -18,21 +18,18 @@ from assistant.engine.decode import Engine
 from assistant.types import Progress
 
 
-def load_engine(
-    path: Path, dtype: str, quantize: Literal["nf4", "none"], cache: Path, progress: Progress
-) -> tuple[Engine, Any]:
+def load_engine(path: Path, dtype: str, quantize: Literal["nf4", "none"], progress: Progress) -> tuple[Engine, Any]:
     """Return the engine and its tokenizer.
 
     Args:
         path: A folder in the Hugging Face layout, or a `.gguf` file.
         dtype: The torch dtype of what is not quantized, such as "bfloat16".
         quantize: "nf4" for 4-bit NormalFloat with double quantization (QLoRA, arXiv:2305.14314), or "none".
-        cache: Where converted files are kept.
         progress: Told what takes time.
     """
     transformers_logging.disable_progress_bar()
     if path.suffix == ".gguf":
-        path = convert_gguf(path, cache, progress)
+        path = convert_gguf(path, progress)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "device_map": {"": device}}
     if quantize == "nf4":
@@ -46,9 +43,9 @@ def load_engine(
     return Engine(model), AutoTokenizer.from_pretrained(path)
 
 
-def convert_gguf(file: Path, cache: Path, progress: Progress) -> Path:
-    """Unpack a GGUF file into a safetensors folder in bfloat16, once, and return the folder."""
-    folder = cache / file.stem
+def convert_gguf(file: Path, progress: Progress) -> Path:
+    """Unpack a GGUF file into a safetensors folder beside it, in bfloat16, once; return the folder."""
+    folder = file.with_suffix("")
     if folder.exists():
         return folder
     progress(None, f"unpacking {file.name}, only this once (about 15 s)")
@@ -58,7 +55,7 @@ def convert_gguf(file: Path, cache: Path, progress: Progress) -> Path:
     del config.quantization_config
     model = type(packed)(config)
     model.load_state_dict(packed.state_dict())
-    partial = folder.with_suffix(".partial")
+    partial = file.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     progress(0.7, f"saving {file.stem}")
     model.to(torch.bfloat16).save_pretrained(partial)
