@@ -55,7 +55,7 @@ class Engine:
         sampler = Sampler(sampling, self.model.device)
         generated: list[int] = []
         unread = self._rewind(prompt, count)
-        while not stop.is_set() and (logits := self._read(unread, stop)) is not None:
+        while (logits := self._read(unread, stop)) is not None:
             allowed = None if constraint is None else constraint.allowed().to(logits.device)
             token = sampler(generated, logits, allowed)
             if token in end:
