@@ -6,8 +6,9 @@ takes the first that this machine can hold and reach, and keeps the reason why a
 
 from __future__ import annotations
 
+import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from assistant.sources import Source, fetch, obstacle, parse_source
 from assistant.types import Progress
 
 CATALOG = Path(__file__).with_name("catalog.toml")
+OBSTACLE_SECONDS = 60.0
 PROFILES = ("gpu", "cpu", "embedded")
 
 
@@ -35,14 +37,7 @@ class Entry:
     licence: str
     quantize: Literal["nf4", "none"] = "none"
     guided: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """An entry whose files are on this machine, at `path`."""
-
-    entry: Entry
-    path: Path
+    skip: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +70,7 @@ class Catalog:
         self._machine = machine
         self._path = path
         self._choices: dict[str, Choice] = {}
+        self._obstacles: dict[str, tuple[str | None, float]] = {}
 
     @cached_property
     def roles(self) -> Mapping[str, Mapping[str, Entry]]:
@@ -90,7 +86,9 @@ class Catalog:
                         f"{self._path}: [{role}.{profile}] must be for one of {', '.join(PROFILES)}, have "
                         f"{', '.join(sorted(needed))} and may have only {', '.join(sorted(optional))} besides."
                     )
-                entry = Entry(role=role, profile=profile, **{**row, "source": parse_source(row["source"])})
+                entry = Entry(
+                    role=role, profile=profile, **row | {"source": parse_source(row["source"], row.get("skip", ()))}
+                )
                 roles.setdefault(role, {})[profile] = entry
         return roles
 
@@ -100,10 +98,22 @@ class Catalog:
             self._choices[role] = self._choose(role)
         return self._choices[role]
 
-    def fetch(self, role: str, progress: Progress) -> Weights:
-        """Bring the chosen weights of `role` to this machine."""
+    def fetch(self, role: str, progress: Progress) -> Path:
+        """Bring the chosen weights of `role` to this machine and return where they lie."""
         entry = self.choose(role).entry
-        return Weights(entry, fetch(entry.source, self._settings.data / "weights", progress))
+        return fetch(entry.source, self._settings.data / "weights", progress)
+
+    def obstacle(self, role: str) -> str | None:
+        """Say why no weights can serve `role`, or return None; an answer holds for a minute."""
+        known, until = self._obstacles.get(role, (None, 0.0))
+        if time.monotonic() >= until:
+            try:
+                self.choose(role)
+                known = None
+            except ModelUnavailable as error:
+                known = str(error)
+            self._obstacles[role] = (known, time.monotonic() + OBSTACLE_SECONDS)
+        return known
 
     def _choose(self, role: str) -> Choice:
         rows = self.roles.get(role, {})

@@ -16,6 +16,7 @@ from typing import Any
 
 from assistant.assistant import Assistant
 from assistant.errors import AssistantError
+from assistant.registry import obstacle
 from assistant.settings import Settings, read_settings
 from assistant.tools import Tool
 from assistant.types import CallFinished, CallProgress, CallStarted, Notice, TextDelta, TurnFinished
@@ -70,6 +71,8 @@ def _tools(options: argparse.Namespace) -> bool:
         for tool in tools:
             arguments = " ".join(_usage(tool))
             print(f"{tool.name} {arguments}\n    {tool.description.splitlines()[0]}")
+            if why := obstacle(tool):
+                print(f"    Not available here: {why}")
     return True
 
 
@@ -217,6 +220,7 @@ def _describe(tool: Tool) -> dict[str, Any]:
         "parameters": tool.parameters(),
         "effects": tool.effects,
         "examples": tool.examples,
+        "obstacle": obstacle(tool),
     }
 
 

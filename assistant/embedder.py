@@ -6,8 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from assistant.catalog import Weights
-from assistant.residents import resident
+from assistant.residents import Weights, resident
 from assistant.types import Progress
 
 if TYPE_CHECKING:

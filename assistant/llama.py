@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from assistant.background import run_in_background
-from assistant.catalog import Weights
 from assistant.chat_format import (
     Family,
     Piece,
@@ -29,7 +28,7 @@ from assistant.chat_format import (
 from assistant.chooser import choose_tool
 from assistant.errors import BadInput, ModelUnavailable
 from assistant.grammars import call_grammar, guided_grammar, quote_grammar, read_call
-from assistant.residents import resident, residents
+from assistant.residents import Weights, resident, residents
 from assistant.settings import Settings
 from assistant.types import Message, Notice, Progress, ReplyPart, ToolSpec, Usage
 

@@ -22,7 +22,7 @@ from PIL.Image import Image
 from assistant.artifacts import ArtifactStore
 from assistant.background import run_in_background
 from assistant.errors import AssistantError, BadInput, BadToolCall, Cancelled, PluginError
-from assistant.residents import used
+from assistant.residents import residents, used
 from assistant.tools import Run, Tool
 from assistant.types import Artifact, CallProgress, Receipt, ToolCall, ToolResult, ToolSpec
 
@@ -39,6 +39,12 @@ def discover(package: ModuleType) -> list[Tool]:
     return [found[name] for name in sorted(found)]
 
 
+def obstacle(tool: Tool) -> str | None:
+    """Say why a model that `tool` needs cannot be had here, or return None."""
+    found = (residents().catalog.obstacle(model.role) for model in tool.needs)
+    return next((why for why in found if why), None)
+
+
 class Registry:
     """The tools of the house with the services it gives them."""
 
@@ -51,15 +57,19 @@ class Registry:
                 raise PluginError(f"{tool.name}: nothing is known to give its keyword-only parameters {unknown}.")
 
     def offered(self, alive: Sequence[Artifact]) -> list[ToolSpec]:
-        """Describe the tools whose inputs exist."""
-        return [tool.spec(alive, self._services) for tool in self.tools.values() if tool.has_inputs(alive)]
+        """Describe the tools whose inputs exist and whose models can be had."""
+        return [
+            tool.spec(alive, self._services)
+            for tool in self.tools.values()
+            if tool.has_inputs(alive) and obstacle(tool) is None
+        ]
 
     def on_upload(self, artifact: Artifact) -> list[ToolCall]:
         """Return the calls that a freshly attached file sets off by itself."""
         return [
             ToolCall(f"{tool.name}-{artifact.id}", tool.name, {name: artifact.id})
             for tool in self.tools.values()
-            if tool.on_upload
+            if tool.on_upload and obstacle(tool) is None
             for name, kind in tool.artifacts.items()
             if kind == artifact.kind
         ]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from assistant.catalog import Catalog, Machine, Weights
+from assistant.catalog import Catalog, Entry, Machine
 from assistant.errors import Cancelled, ModelUnavailable
 from assistant.settings import GIGABYTE, Settings
 from assistant.types import Progress
@@ -28,6 +28,33 @@ WAIT_SECONDS = 0.05
 SHARE = 0.8  # of a machine's memory; the rest is for activations and everything else that runs
 used: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("used", default=None)
 """Collects "name@revision" of every model leased while a tool runs, for its receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """An entry of the catalog whose files are on this machine, at `path`: what a loader gets."""
+
+    entry: Entry
+    path: Path
+
+    @property
+    def device(self) -> str:
+        """Where models run: "cuda" or "cpu"."""
+        return "cuda" if _has_gpu() else "cpu"
+
+    def load(self, kind: Any, **options: Any) -> Any:
+        """Load a transformers or diffusers class from the weights, on the device and in the catalog's dtype.
+
+        A CPU has no fast half precision for every operation, so float16 becomes float32 there.
+        """
+        import torch
+
+        dtype = getattr(torch, self.entry.dtype)
+        if self.device == "cpu" and dtype is torch.float16:
+            dtype = torch.float32
+        key = "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
+        model = kind.from_pretrained(self.path, **{key: dtype}, **options).to(self.device)
+        return model.eval() if isinstance(model, torch.nn.Module) else model
 
 
 @dataclass
@@ -106,7 +133,8 @@ class Residents:
     def _load(
         self, role: str, load: Callable[[Weights, Progress], T], lane: threading.Lock, progress: Progress
     ) -> Seat[T]:
-        weights = self.catalog.fetch(role, progress)
+        path = self.catalog.fetch(role, progress)
+        weights = Weights(self.catalog.choose(role).entry, path)
         self._make_room(weights.entry.bytes, weights.entry.name)
         started = time.monotonic()
         progress(None, f"loading {weights.entry.name}")

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,13 +41,14 @@ FORMS = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A parsed catalog source."""
+    """A parsed catalog source; `skip` are patterns of files in a hub repository that are not needed."""
 
     form: Literal["hub", "pypi", "local", "package", "models"]
     name: str = ""
     version: str = ""
     path: str = ""
     sha256: str = ""
+    skip: tuple[str, ...] = ()
 
     @property
     def revision(self) -> str:
@@ -54,11 +56,11 @@ class Source:
         return importlib.metadata.version(self.name) if self.form == "package" else self.version[:12]
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str, skip: Sequence[str] = ()) -> Source:
     """Read a catalog source, or raise `PluginError` with the forms there are."""
     for form, pattern in FORMS.items():
         if match := re.fullmatch(pattern, text):
-            return Source(form, **match.groupdict())  # type: ignore[arg-type]
+            return Source(form, **match.groupdict(), skip=tuple(skip))  # type: ignore[arg-type]
     raise PluginError(f"Catalog: source {text!r} has none of the forms {', '.join(FORMS)}; see catalog.toml.")
 
 
@@ -121,7 +123,13 @@ def _cached(source: Source) -> Path | None:
 
     try:
         folder = Path(
-            snapshot_download(source.name, revision=source.version, allow_patterns=WANTED, local_files_only=True)
+            snapshot_download(
+                source.name,
+                revision=source.version,
+                allow_patterns=WANTED,
+                ignore_patterns=list(source.skip),
+                local_files_only=True,
+            )
         )
     except LocalEntryNotFoundError:
         return None
@@ -197,6 +205,7 @@ def _fetch_hub(source: Source, progress: Progress) -> Path:
             source.name,
             revision=source.version,
             allow_patterns=WANTED,
+            ignore_patterns=list(source.skip),
             endpoint=_endpoint(),
             tqdm_class=Reporter,
         )

@@ -22,6 +22,7 @@ from pydantic import ConfigDict, Field
 
 from assistant.artifacts import Document
 from assistant.errors import BadToolCall, Cancelled, PluginError
+from assistant.residents import Resident
 from assistant.types import Artifact, Kind, ToolSpec
 
 Effects = Literal["none", "writes", "outside"]
@@ -49,8 +50,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Tool:
-    """A registered ability. `artifacts` maps parameters to the kind of file they take; `given` maps keyword-only
-    parameters to the type of service the house fills in."""
+    """A registered ability.
+
+    `needs` are the models it works with, `artifacts` maps parameters to the kind of file they take, and `given` maps
+    keyword-only parameters to the type of service that the house fills in.
+    """
 
     name: str
     description: str
@@ -60,6 +64,7 @@ class Tool:
     given: Mapping[str, type]
     effects: Effects
     on_upload: bool
+    needs: tuple[Resident[Any], ...]
     relevance: Callable[..., float] | None
     examples: tuple[str, ...]
 
@@ -102,7 +107,11 @@ class Tool:
 def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(
-    *, effects: Effects = ..., on_upload: bool = ..., relevance: Callable[..., float] | None = ...
+    *,
+    effects: Effects = ...,
+    on_upload: bool = ...,
+    needs: Sequence[Resident[Any]] = ...,
+    relevance: Callable[..., float] | None = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -110,6 +119,7 @@ def tool(
     *,
     effects: Effects = "none",
     on_upload: bool = False,
+    needs: Sequence[Resident[Any]] = (),
     relevance: Callable[..., float] | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Declare a function to be a tool.
@@ -118,29 +128,29 @@ def tool(
         function: The function; a `PluginError` names what its signature or docstring lacks.
         effects: "writes" when it changes what is stored, "outside" when it reaches beyond this machine.
         on_upload: Run it by itself on every attached file of the kind its only required parameter takes.
+        needs: The models it works with; where one cannot be had, the tool is not offered and says why.
         relevance: For a tool that holds something to ask about: given a request and the tool's services, the cosine
             similarity of the request to what is nearest in it.
     """
     if function is None:
-        return lambda inner: _build(inner, effects, on_upload, relevance)
-    return _build(function, effects, on_upload, relevance)
+        return lambda inner: _build(inner, effects, on_upload, tuple(needs), relevance)
+    return _build(function, effects, on_upload, tuple(needs), relevance)
 
 
 def _build(
-    function: Callable[..., Any], effects: Effects, on_upload: bool, relevance: Callable[..., float] | None
+    function: Callable[..., Any],
+    effects: Effects,
+    on_upload: bool,
+    needs: tuple[Resident[Any], ...],
+    relevance: Callable[..., float] | None,
 ) -> Tool:
-    place = f"{inspect.getsourcefile(function)}: {function.__name__}"
     doc = docstring_parser.parse(inspect.getdoc(function) or "", style=docstring_parser.DocstringStyle.GOOGLE)
     hints = typing.get_type_hints(function, include_extras=True)
     described = {p.arg_name: " ".join((p.description or "").split()) for p in doc.params}
     parameters = inspect.signature(function).parameters
     asked = {name: p for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY}
-    problems = [] if doc.short_description else ["it has no docstring"]
-    problems += [f"parameter {name!r} has no type hint" for name in parameters if name not in hints]
-    problems += [f"parameter {name!r} has no line under Args:" for name in asked if not described.get(name)]
-    problems += [f"Args: describes {name!r}, which is no parameter" for name in described if name not in asked]
-    if problems:
-        raise PluginError(f"{place}: {'; '.join(problems)}.")
+    if problems := _problems(doc, list(parameters), list(asked), hints, described):
+        raise PluginError(f"{inspect.getsourcefile(function)}: {function.__name__}: {'; '.join(problems)}.")
     fields: dict[str, Any] = {
         name: (
             _as_handle(hints[name]),
@@ -160,9 +170,25 @@ def _build(
         given={name: hints[name] for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY},
         effects=effects,
         on_upload=on_upload,
+        needs=needs,
         relevance=relevance,
         examples=_examples(doc),
     )
+
+
+def _problems(
+    doc: docstring_parser.Docstring,
+    names: Sequence[str],
+    asked: Sequence[str],
+    hints: Mapping[str, Any],
+    described: Mapping[str, str],
+) -> list[str]:
+    """Collect everything that a signature and its docstring lack, to be told at once."""
+    problems = [] if doc.short_description else ["it has no docstring"]
+    problems += [f"parameter {name!r} has no type hint" for name in names if name not in hints]
+    problems += [f"parameter {name!r} has no line under Args:" for name in asked if not described.get(name)]
+    problems += [f"Args: describes {name!r}, which is no parameter" for name in described if name not in asked]
+    return problems
 
 
 def _examples(doc: docstring_parser.Docstring) -> tuple[str, ...]:

@@ -9,13 +9,12 @@ from PIL import ImageDraw
 from PIL.Image import Image
 
 from assistant.errors import ToolError
-from assistant.residents import resident
+from assistant.residents import Weights, resident
 from assistant.tools import Run, tool
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from assistant.catalog import Weights
     from assistant.types import Progress
 
 INK = (220, 30, 60)
@@ -47,7 +46,7 @@ def reader(weights: Weights, progress: Progress) -> Any:
     return RapidOCR(params={"Global.log_level": "error"})
 
 
-@tool
+@tool(needs=[reader])
 def read_text(image: Image, *, run: Run) -> Reading:
     """Read the text in a picture: a photo or scan of a page, sign, receipt, letter or screenshot.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported, and so is HF_HOME
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="maru-hub-")
 
 import platformdirs
 import pytest
@@ -21,6 +23,7 @@ from assistant.errors import ToolError
 from assistant.settings import Settings
 from assistant.tools import Run, tool
 from assistant.types import Event, Message, ReplyPart, TextDelta, ToolCall, ToolSpec, Usage
+from tests.tiny import assistant_with, at_home
 
 DATA = Path(__file__).parent / "data"
 LETTER = (
@@ -153,3 +156,19 @@ def maru(house: Settings) -> Iterator[Assistant]:
     assistant = Assistant(house, owner=uuid.uuid4().hex)
     yield assistant
     assistant.close()
+
+
+@pytest.fixture(scope="session")
+def tiny(house: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Assistant]]:
+    """Make an assistant over tiny checkpoints: `tiny("cpu", "caption", "vqa")`."""
+    folder = tmp_path_factory.mktemp("tiny")
+    made: dict[tuple[str, ...], Assistant] = {}
+
+    def make(profile: str, *roles: str) -> Assistant:
+        if (profile, *roles) not in made:
+            made[profile, *roles] = assistant_with(house, folder, profile, *roles)
+        return at_home(made[profile, *roles])  # another test may have installed other residents meanwhile
+
+    yield make
+    for assistant in made.values():
+        assistant.close()

@@ -35,19 +35,20 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "assistant.residents",
         "assistant.sources",
         "assistant.tools",
+        "assistant.vision.*",
     ),
     2: ("assistant.agent", "assistant.history", "assistant.library.*", "assistant.registry", "plugins.*"),
     3: ("assistant", "assistant.assistant"),
     4: ("assistant.cli", "assistant.ui.*"),
     5: ("app", "assistant.__main__"),
 }
-PLUGIN_MAY_IMPORT = ("artifacts", "catalog", "errors", "library", "residents", "tools", "types")
+PLUGIN_MAY_IMPORT = ("artifacts", "catalog", "errors", "library", "residents", "tools", "types", "vision")
 
 # Which rooms may import a package, and which only inside functions.
 ENGINE, UI, API = "assistant.engine.*", "assistant.ui.*", "assistant.api.*"
 WALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "torch": ((ENGINE, "assistant.residents"), ("plugins.*",)),
-    "transformers": ((ENGINE,), ("plugins.*",)),
+    "torch": ((ENGINE, "assistant.residents"), ("plugins.*", "assistant.vision.*")),
+    "transformers": ((ENGINE,), ("plugins.*", "assistant.vision.*")),
     "bitsandbytes": ((ENGINE,), ()),
     "llguidance": ((ENGINE,), ()),
     "gradio": ((UI,), ()),

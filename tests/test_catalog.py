@@ -141,11 +141,17 @@ def test_a_refusal_is_not_remembered(make_catalog: Callable[..., Catalog], tmp_p
     assert catalog.choose("chat").entry.name == "large"
 
 
-def test_fetch_returns_the_chosen_weights_with_their_folder(
-    make_catalog: Callable[..., Catalog], tmp_path: Path
-) -> None:
-    weights = make_catalog(CPU).fetch("chat", lambda fraction, note: None)
-    assert (weights.entry.name, weights.path) == ("middle", tmp_path / "middle")
+def test_fetch_returns_the_folder_of_the_chosen_weights(make_catalog: Callable[..., Catalog], tmp_path: Path) -> None:
+    assert make_catalog(CPU).fetch("chat", lambda fraction, note: None) == tmp_path / "middle"
+
+
+def test_an_obstacle_is_a_sentence_and_holds_for_a_while(make_catalog: Callable[..., Catalog], tmp_path: Path) -> None:
+    catalog = make_catalog(GPU, "gpu", missing=("large",))
+    assert "there is no" in str(catalog.obstacle("chat"))
+    (tmp_path / "large").mkdir()
+    assert "there is no" in str(catalog.obstacle("chat"))
+    catalog._obstacles.clear()  # a minute later
+    assert catalog.obstacle("chat") is None
 
 
 def test_a_local_folder_of_pickles_is_refused(tmp_path: Path) -> None:

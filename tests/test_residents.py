@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from assistant import residents as house
-from assistant.catalog import Catalog, Machine, Weights
+from assistant.catalog import Catalog, Machine
 from assistant.errors import Cancelled, ModelUnavailable
-from assistant.residents import Residents, install, measure_machine, resident, used
+from assistant.residents import Residents, Weights, install, measure_machine, resident, used
 from assistant.settings import GIGABYTE, Settings
 from assistant.types import Progress
 

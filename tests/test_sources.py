@@ -44,7 +44,7 @@ row = f'[embed.cpu]\\nname = "M"\\nsource = "{source}"\\ndtype = "float32"\\nbyt
 catalog = Catalog(Settings(data=data), Machine(False, 2), data / "catalog.toml")
 tell = lambda fraction, note: said.append([fraction, note])
 try:
-    path = catalog.fetch("embed", tell).path if way == "catalog" else fetch(parse_source(source), data, tell)
+    path = catalog.fetch("embed", tell) if way == "catalog" else fetch(parse_source(source), data, tell)
     print(json.dumps({"path": str(path), "said": said}))
 except ModelUnavailable as error:
     print(json.dumps({"refused": str(error), "said": said}))
