@@ -225,7 +225,9 @@ def _describe(tool: Tool) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    return dataclasses.asdict(value)
+    fields = dataclasses.asdict(value)
+    fields.pop("preview", None)
+    return fields
 
 
 def _print_json(value: Any) -> None:
@@ -233,6 +235,8 @@ def _print_json(value: Any) -> None:
 
 
 def _say_progress(event: CallProgress) -> None:
+    if event.preview is not None:
+        return  # a terminal shows no pictures
     done = "" if event.fraction is None else f" {event.fraction:.0%}"
     _say(f"{event.note}{done}")
 

@@ -90,7 +90,12 @@ class Registry:
         started = time.monotonic()
 
         def work(report: Callable[[CallProgress], None]) -> ToolResult:
-            run = Run(seed, stop, lambda fraction, note: report(CallProgress(call, fraction, note)))
+            run = Run(
+                seed,
+                stop,
+                report=lambda fraction, note: report(CallProgress(call, fraction, note)),
+                send_preview=lambda jpeg: report(CallProgress(call, None, "", jpeg)),
+            )
             return self._outcome(call, store, run)
 
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import threading
 import types
 import typing
@@ -36,11 +37,19 @@ class Run:
     seed: int
     stop: threading.Event
     report: Callable[[float | None, str], None]
+    send_preview: Callable[[bytes], None]
 
     def progress(self, fraction: float | None, note: str = "") -> None:
         """Tell how far the work is (`fraction` in 0..1); raises `Cancelled` when the person pressed Stop."""
         self.check()
         self.report(fraction, note)
+
+    def show(self, preview: Image) -> None:
+        """Show a small picture of how the result looks so far; raises `Cancelled` like `progress`."""
+        self.check()
+        buffer = io.BytesIO()
+        preview.convert("RGB").save(buffer, "JPEG", quality=80)
+        self.send_preview(buffer.getvalue())
 
     def check(self) -> None:
         """Raise `Cancelled` when the person pressed Stop; call it between steps."""

@@ -113,11 +113,12 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallProgress:
-    """A running tool tells how far it is; `fraction` is in 0..1 or None."""
+    """A running tool tells how far it is; `fraction` is in 0..1 or None, `preview` a JPEG of what there is so far."""
 
     call: ToolCall
     fraction: float | None
     note: str
+    preview: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
+import io
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -141,6 +143,23 @@ def failure(registry: Registry, wanted: ToolCall, store: ArtifactStore) -> str:
     _, result = run(registry, wanted, store)
     assert result.failed and result.call == wanted and not result.artifacts
     return result.text
+
+
+def test_a_preview_arrives_as_a_picture(store: ArtifactStore) -> None:
+    @tool
+    def sketch(*, run: Run) -> str:
+        """Draw slowly."""
+        run.show(Pictures.new("RGBA", (8, 4), (255, 0, 0, 255)))
+        return "done"
+
+    seen = []
+    events = Registry([sketch], {}).run(call("sketch"), store, 0, threading.Event())
+    with contextlib.suppress(StopIteration):
+        while True:
+            seen.append(next(events))
+    (jpeg,) = [event.preview for event in seen if event.preview]
+    with Pictures.open(io.BytesIO(jpeg)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (8, 4))
 
 
 def test_every_plugin_file_is_found(make_package: Callable[..., ModuleType]) -> None:

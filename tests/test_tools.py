@@ -219,7 +219,7 @@ def test_every_wrong_argument_is_told_at_once() -> None:
 
 def test_a_run_tells_progress_until_it_is_stopped() -> None:
     told: list[tuple[float | None, str]] = []
-    run = Run(0, threading.Event(), lambda fraction, note: told.append((fraction, note)))
+    run = Run(0, threading.Event(), lambda fraction, note: told.append((fraction, note)), lambda jpeg: None)
     run.progress(0.5, "half")
     run.stop.set()
     for look in (run.check, lambda: run.progress(0.9)):

@@ -5,6 +5,7 @@ What tools return is shown as text in a code block: it is data, so no markup in 
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -58,6 +59,12 @@ def started(call: ToolCall) -> Bubble:
 def progressed(call: ToolCall, fraction: float | None, text: str) -> Bubble:
     """Draw how far a running tool is."""
     return _step(call, text if fraction is None else f"{text} {fraction:.0%}", "pending")
+
+
+def previewed(call: ToolCall, jpeg: bytes) -> Bubble:
+    """Draw what a running tool has made so far."""
+    picture = base64.b64encode(jpeg).decode()
+    return _step(call, f'<img alt="preview" src="data:image/jpeg;base64,{picture}">', "pending")
 
 
 def finished(result: ToolResult, address: Callable[[Artifact], str]) -> list[Bubble]:

@@ -140,6 +140,8 @@ def _frames(turn: Turn, shown: list[Bubble], address: Callable[[Artifact], str])
                 shown = [*shown, bubbles.answer(text)]
             case CallStarted(call):
                 shown, text = [*shown, bubbles.started(call)], ""
+            case CallProgress(call, preview=bytes(jpeg)):
+                shown = [*shown[:-1], bubbles.previewed(call, jpeg)]
             case CallProgress(call, fraction, note):
                 shown = [*shown[:-1], bubbles.progressed(call, fraction, note)]
             case CallFinished(result):
