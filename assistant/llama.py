@@ -46,6 +46,10 @@ class Speaker:
     family: Family
     guided: bool
 
+    def park(self) -> None:
+        """Give up the KV cache, which would stay on the GPU when the weights leave it."""
+        self.engine.forget()
+
 
 @resident("chat")
 def _speaker(weights: Weights, progress: Progress) -> Speaker:
@@ -85,8 +89,11 @@ class LlamaChat:
         if not residents().is_loaded("chat"):
             yield from run_in_background(self._load_with_notices, stop)
         started = time.monotonic()
+        guided = residents().catalog.choose("chat").entry.guided
+        plan = (
+            _plan_guided(messages, tools) if guided else Plan(tuple(tools))
+        )  # before the lease: it takes another model
         with _speaker(stop) as speaker:
-            plan = _plan_guided(messages, tools) if speaker.guided else Plan(tuple(tools))
             ids, left_out = _fit(speaker, plan, messages, self._settings.max_new_tokens)
             if left_out:
                 yield Notice(

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         gt=0,
         description="Memory all models share, in GB; by default four fifths of what there is.",
     )
+    idle_minutes: float = Field(
+        default=30, ge=0, description="After how long an unused model leaves memory; 0 is never."
+    )
     max_rounds: int = Field(
         default=5, ge=1, le=20, description="How often the model may answer or call tools in a turn."
     )

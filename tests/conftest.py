@@ -25,6 +25,8 @@ from assistant.tools import Run, tool
 from assistant.types import Event, Message, ReplyPart, TextDelta, ToolCall, ToolSpec, Usage
 from tests.tiny import assistant_with, at_home
 
+pytest_plugins = ["tests.fake_models"]
+
 DATA = Path(__file__).parent / "data"
 LETTER = (
     "Dear Ms Alder,",

@@ -22,20 +22,25 @@ FLOORS: dict[int, tuple[str, ...]] = {
     0: ("assistant.background", "assistant.errors", "assistant.settings", "assistant.types"),
     1: (
         "assistant.artifacts",
+        "assistant.broker",
         "assistant.catalog",
         "assistant.chat_format",
         "assistant.chooser",
         "assistant.database",
         "assistant.embedder",
         "assistant.engine.*",
+        "assistant.footprints",
         "assistant.grammars",
+        "assistant.lanes",
         "assistant.llama",
+        "assistant.parking",
         "assistant.pictures",
         "assistant.prompts",
         "assistant.residents",
         "assistant.sources",
         "assistant.tools",
         "assistant.vision.*",
+        "assistant.weights",
     ),
     2: ("assistant.agent", "assistant.history", "assistant.library.*", "assistant.registry", "plugins.*"),
     3: ("assistant", "assistant.assistant"),
@@ -46,8 +51,9 @@ PLUGIN_MAY_IMPORT = ("artifacts", "catalog", "errors", "library", "residents", "
 
 # Which rooms may import a package, and which only inside functions.
 ENGINE, UI, API = "assistant.engine.*", "assistant.ui.*", "assistant.api.*"
+MODELS = ("assistant.broker", "assistant.footprints", "assistant.residents", "assistant.weights")
 WALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "torch": ((ENGINE, "assistant.residents"), ("plugins.*", "assistant.vision.*")),
+    "torch": ((ENGINE, *MODELS), ("plugins.*", "assistant.vision.*")),
     "transformers": ((ENGINE,), ("plugins.*", "assistant.vision.*")),
     "bitsandbytes": ((ENGINE,), ()),
     "llguidance": ((ENGINE,), ()),

@@ -37,7 +37,7 @@ class Engine:
         self.model = model
         self.context: int = model.config.max_position_embeddings
         self.vocabulary_size: int = model.config.vocab_size
-        self._forget()
+        self.forget()
 
     def stream(
         self,
@@ -70,7 +70,8 @@ class Engine:
             if constraint is not None and constraint.finished():
                 return
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Drop all kept keys and values; the next prompt is read from its beginning."""
         self._cache = DynamicCache(config=self.model.config)
         self._cached: list[int] = []
 
@@ -103,7 +104,7 @@ class Engine:
                         logits_to_keep=1,
                     )
             except BaseException:
-                self._forget()  # some layers may have taken the chunk and others not
+                self.forget()  # some layers may have taken the chunk and others not
                 raise
             self._cached.extend(chunk)
             logits = out.logits[0, -1].float()
