@@ -34,7 +34,7 @@ def _load(house: House) -> None:
     """Bring the language model into memory while the person is still typing."""
     log = logging.getLogger("assistant")
     try:
-        house.assistant("local").load(lambda fraction, note: log.info(note))
+        house.anybody().load("chat", lambda fraction, note: log.info(note))
     except AssistantError as error:
         log.error(str(error))
 

@@ -128,10 +128,9 @@ class Broker:
         return [self._status(role) for role in self.catalog.roles]
 
     def _status(self, role: str) -> Status:
-        try:
-            choice = self.catalog.choose(role)
-        except ModelUnavailable as error:
-            return Status(role, "none", "-", "-", 0, "", None, None, str(error))
+        if obstacle := self.catalog.obstacle(role):
+            return Status(role, "none", "-", "-", 0, "", None, None, obstacle)
+        choice = self.catalog.choose(role)
         entry, why, seat = choice.entry, "; ".join(choice.passed_over), self._seats.get(role)
         if seat is None:
             expected = self._footprints.expect(_key(entry), entry.bytes).weights

@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("message", nargs="?", help="what to say; without it, lines are read from the keyboard")
     chat.add_argument("-f", "--file", action="append", default=[], type=Path, help="attach a file (repeat for more)")
     chat.add_argument("-c", "--conversation", help="continue the conversation with this id")
-    command("models", _models, "list which weights serve which role, and why")
+    models = command("models", _models, "list which weights serve which role, and why")
+    models.add_argument("--load", metavar="ROLE", help="download and load the model of a role, and tell its size")
     settings = command("settings", _settings, "list the settings and their values")
     settings.add_argument("--markdown", action="store_true", help="print the table that README shows")
     return parser
@@ -181,12 +182,18 @@ def _turn(assistant: Assistant, message: str, files: list[Path], conversation: s
 
 
 def _models(options: argparse.Namespace) -> bool:
-    rows = Assistant().models()
+    assistant = Assistant()
+    if options.load:
+        assistant.load(
+            options.load, lambda fraction, note: _say(note if fraction is None else f"{note} {fraction:.0%}")
+        )
+    rows = assistant.models()
     if options.json:
         _print_json([dataclasses.asdict(row) for row in rows])
         return True
     for row in rows:
-        print(f"{row.role:8} {row.name} ({row.profile}, {row.bytes / 1e9:.2f} GB, {row.licence})")
+        where = f", in {row.where}, loaded in {row.load_seconds:.1f} s" if row.where else ""
+        print(f"{row.role:8} {row.name} ({row.profile}, {row.bytes / 1e9:.2f} GB, {row.licence}{where})")
         if row.reason:
             print(f"         not better, because {row.reason}")
     return True

@@ -28,9 +28,10 @@ from assistant.chat_format import (
 from assistant.chooser import choose_tool
 from assistant.errors import BadInput, ModelUnavailable
 from assistant.grammars import call_grammar, guided_grammar, quote_grammar, read_call
-from assistant.residents import Weights, resident, residents
+from assistant.residents import Weights, load, resident, residents
 from assistant.settings import Settings
 from assistant.types import Message, Notice, Progress, ReplyPart, ToolSpec, Usage
+from assistant.zerogpu import on_gpu
 
 log = logging.getLogger(__name__)
 REPETITION_PENALTY = 1.1  # for guided models, which otherwise repeat themselves without end
@@ -72,15 +73,13 @@ class LlamaChat:
         """Say which model this is and why no better one."""
         return residents().catalog.choose("chat").sentence()
 
-    def load(self, progress: Progress) -> None:
-        """Load the model now, so that the first message need not wait for it."""
-        with _speaker(None, progress):
-            pass
-
     def _load_with_notices(self, report: Callable[[ReplyPart], None]) -> None:
         name = residents().catalog.choose("chat").entry.name
         report(Notice(f"Loading {name} …"))
-        self.load(lambda fraction, note: report(Notice(f"{note} …" if fraction is None else f"{note}: {fraction:.0%}")))
+        load(
+            "chat",
+            lambda fraction, note: report(Notice(f"{note} …" if fraction is None else f"{note}: {fraction:.0%}")),
+        )
 
     def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], stop: threading.Event
@@ -95,37 +94,58 @@ class LlamaChat:
         )  # before the lease: it takes another model
         with _speaker(stop) as speaker:
             ids, left_out = _fit(speaker, plan, messages, self._settings.max_new_tokens)
-            if left_out:
-                yield Notice(
-                    f"The conversation is longer than the model reads; its oldest {left_out} turns were left out."
-                )
-            try:
-                yield from self._generate(speaker, plan, ids, stop, started)
-            except RuntimeError as error:  # torch's own, out of memory among them
-                log.exception("the language model failed")
-                raise ModelUnavailable(f"The language model broke off ({error}). Send the message again.") from error
+        if left_out:
+            yield Notice(f"The conversation is longer than the model reads; its oldest {left_out} turns were left out.")
+        try:
+            yield from self._generate(speaker, plan, ids, stop, started)
+        except RuntimeError as error:  # torch's own, out of memory among them
+            log.exception("the language model failed")
+            raise ModelUnavailable(f"The language model broke off ({error}). Send the message again.") from error
 
     def _generate(
         self, speaker: Speaker, plan: Plan, ids: list[int], stop: threading.Event, started: float
     ) -> Iterator[ReplyPart]:
-        from assistant.engine.decode import Count
-        from assistant.engine.sample import Sampling
-
-        count, first = Count(), 0.0
+        draws = self._settings.temperature, self._settings.seed
         penalty = REPETITION_PENALTY if speaker.guided and not plan.grammar else 1.0
-        sampling = Sampling(self._settings.max_new_tokens, self._settings.temperature, penalty, self._settings.seed)
-        constraint = speaker.vocabulary.constraint(plan.grammar) if plan.grammar else None
-        end = frozenset(_encode(speaker.tokenizer, speaker.family.end))
-        stream = speaker.engine.stream(ids, sampling, end, stop, count, constraint)
-        text = ""
-        for piece in _decode(speaker.tokenizer, stream):
+        tokens = _stream(ids, (self._settings.max_new_tokens, *draws, penalty), plan.grammar, stop)
+        counts: list[Any] = []
+        text, first = "", 0.0
+        for piece in _decode(speaker.tokenizer, _until_count(tokens, counts)):
             first = first or time.monotonic() - started
             text += piece
             if not (plan.tools and text.startswith("{")):
                 yield piece
         if plan.tools and text.startswith("{") and not stop.is_set():
             yield read_call(text)
-        yield Usage(count.prompt, count.reused, count.generated, first, time.monotonic() - started)
+        for count in counts:
+            yield Usage(count.prompt, count.reused, count.generated, first, time.monotonic() - started)
+
+
+@on_gpu(seconds=60)
+def _stream(
+    ids: list[int], sampling: tuple[int, float, int, float], grammar: str | None, stop: threading.Event | None = None
+) -> Iterator[Any]:
+    """Yield the ids of a reply, then what it took as a `Count`; `sampling` is length, temperature, seed, penalty."""
+    from assistant.engine.decode import Count
+    from assistant.engine.sample import Sampling
+
+    length, temperature, seed, penalty = sampling
+    count, stop = Count(), stop or threading.Event()
+    with _speaker(stop) as speaker:
+        constraint = speaker.vocabulary.constraint(grammar) if grammar else None
+        end = frozenset(_encode(speaker.tokenizer, speaker.family.end))
+        yield from speaker.engine.stream(
+            ids, Sampling(length, temperature, penalty, seed), end, stop, count, constraint
+        )
+    yield count
+
+
+def _until_count(tokens: Iterator[Any], counts: list[Any]) -> Iterator[int]:
+    for token in tokens:
+        if isinstance(token, int):
+            yield token
+        else:
+            counts.append(token)
 
 
 @dataclass(frozen=True, slots=True)

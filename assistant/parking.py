@@ -27,7 +27,7 @@ class Parking:
         self._host: dict[int, Any] = {}
 
     def leave(self) -> None:
-        """Move to the host, copying only what is not there yet; a model that has a method `park` first drops its caches."""
+        """Move to the host, copying only what is not there yet; a model with a method `park` first drops its caches."""
         if hasattr(self._model, "park"):
             self._model.park()
         for tensor in self._tensors:

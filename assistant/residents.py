@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,12 @@ from typing import Any, Generic, TypeVar
 
 from assistant.broker import Broker, Loader, Status, used
 from assistant.catalog import Catalog, Machine
-from assistant.errors import ToolError
+from assistant.errors import BadInput, ToolError
 from assistant.footprints import Footprints
 from assistant.settings import GIGABYTE, Settings
 from assistant.types import Progress
 from assistant.weights import Weights, has_gpu
+from assistant.zerogpu import is_zerogpu
 
 __all__ = [
     "Resident",
@@ -70,9 +72,19 @@ def install(settings: Settings) -> Broker:
         machine = measure_machine(settings)
         footprints = Footprints(settings.data / "footprints.json")
         _residents, _settings = Broker(Catalog(settings, machine), machine.bytes, footprints), settings
-        if settings.idle_minutes:
+        if is_zerogpu():
+            _place_all(_residents)
+        elif settings.idle_minutes:
             threading.Thread(target=_watch, args=(_residents, settings.idle_minutes * 60), daemon=True).start()
     return _residents
+
+
+def _place_all(mine: Broker) -> None:
+    """Load every model that can be had: on ZeroGPU they must be there before the first call, and none may leave."""
+    mine.budget = sys.maxsize
+    for role in sorted(declared):
+        if mine.catalog.obstacle(role) is None:
+            load(role, lambda fraction, note: log.info(note))
 
 
 def _watch(mine: Broker, seconds: float) -> None:
@@ -100,6 +112,14 @@ def measure_machine(settings: Settings) -> Machine:
         memory = torch.cuda.get_device_properties(0).total_memory
         return Machine(has_gpu=True, bytes=int(min(memory * SHARE, limit)))
     return Machine(has_gpu=False, bytes=int(min(psutil.virtual_memory().total * SHARE, limit)))
+
+
+def load(role: str, progress: Progress) -> None:
+    """Load the model of `role`; `BadInput` lists the roles there are."""
+    if role not in declared:
+        raise BadInput(f"There is no model for {role!r}. There are models for: {', '.join(sorted(declared))}.")
+    with declared[role](None, progress):
+        pass
 
 
 def retry_smaller(work: Callable[[bool], T]) -> T:

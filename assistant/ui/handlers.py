@@ -39,14 +39,20 @@ class House:
 
     def __init__(self, settings: Settings, shared: bool) -> None:
         """Serve the owner "local", or with `shared` as many as there are browsers."""
+        self.shared = shared
         self._settings = settings
-        self._shared = shared
         self._assistants: dict[str, Assistant] = {}
         self._lock = threading.Lock()
 
     def assistant(self, browser: str) -> Assistant:
         """Return the assistant of whoever sits at `browser`, a random name that only that browser knows."""
-        owner = f"browser-{uuid.UUID(browser).hex}" if self._shared else "local"
+        return self._of(f"browser-{uuid.UUID(browser).hex}" if self.shared else "local")
+
+    def anybody(self) -> Assistant:
+        """Return an assistant for what belongs to nobody, such as the models of this process."""
+        return self._of("local")
+
+    def _of(self, owner: str) -> Assistant:
         with self._lock:
             if owner not in self._assistants:
                 self._assistants[owner] = Assistant(self._settings, owner)

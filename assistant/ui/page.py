@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.settings import MEGABYTE
+from assistant.ui import models
 from assistant.ui.handlers import Handlers, House
 
 CACHE_SECONDS = 24 * 3600  # how long gradio keeps its copies of uploaded and shown files
@@ -45,6 +46,7 @@ def build(house: House) -> gr.Blocks:
             new = gr.Button("New conversation", elem_id="new")
             listing = gr.Radio([], label="Conversations", elem_id="conversations", container=False)
         notice = gr.Markdown(elem_id="notice")
+        models.panel(house)
         chatbot, box, stop = _conversation()
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         live: dict[str, Any] = {**hidden, "concurrency_limit": None}

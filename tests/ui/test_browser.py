@@ -171,6 +171,20 @@ def test_a_bad_file_is_refused_in_a_sentence_and_the_message_stays(page: Page, t
     expect(page.locator("#box textarea")).to_have_value("What does it say?")
 
 
+def test_the_models_panel_shows_loads_and_unloads(page: Page) -> None:
+    page.click("#models button >> nth=0")
+    panel = page.locator("#models")
+    expect(panel).to_contain_text("PP-OCRv6 small")
+    in_memory = panel.get_by_text("memory", exact=True)
+    expect(in_memory).to_have_count(1)
+    page.locator("#models input[role=listbox], #models [role=combobox]").first.click()
+    page.get_by_role("option", name="embed").click()
+    page.get_by_role("button", name="Load", exact=True).click()
+    expect(in_memory).to_have_count(2)
+    page.get_by_role("button", name="Unload").click()
+    expect(in_memory).to_have_count(1)
+
+
 def test_nothing_is_asked_of_any_other_machine(browser: Browser, server: Server) -> None:
     page = browser.new_page()
     asked: list[str] = []
