@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from assistant.database import Database
 from assistant.errors import BadInput, BadToolCall
-from assistant.pictures import ACCEPTED, open_image
+from assistant.pictures import ACCEPTED, MAKING, open_image
 from assistant.settings import MEGABYTE, Settings
 from assistant.types import Artifact, Kind
 
@@ -59,20 +59,26 @@ class ArtifactStore:
 
     def add_files(self, paths: Sequence[Path]) -> list[Artifact]:
         """Take in files of the person, all or, when one cannot be used, none."""
-        contents = [(self._read(path), path.name) for path in paths]
+        contents = [(read_file(path, self._settings), path.name) for path in paths]
         kinds = [self._recognise(content, name) for content, name in contents]
         return [self._keep(content, *kind, name) for (content, name), kind in zip(contents, kinds, strict=True)]
 
     def add(self, content: bytes, name: str) -> Artifact:
         """Take in `content`, whose kind is found by looking at it, never by its name."""
-        self._check_size(name, len(content))
+        _check_size(name, len(content), self._settings)
         kind, media_type = self._recognise(content, name)
         return self._keep(content, kind, media_type, name)
 
     def add_image(self, image: Image, name: str) -> Artifact:
-        """Keep a picture that a tool made, as PNG."""
+        """Keep a picture that a tool made, as PNG, with what its `info` says of its making under `MAKING`."""
+        from PIL.PngImagePlugin import PngInfo
+
+        making = PngInfo()
+        for key in MAKING:
+            if isinstance(told := image.info.get(key), str):
+                making.add_text(key, told)
         buffer = io.BytesIO()
-        image.save(buffer, "PNG")
+        image.save(buffer, "PNG", pnginfo=making)
         return self._keep(buffer.getvalue(), "image", "image/png", name)
 
     def all(self, kind: Kind | None = None) -> list[Artifact]:
@@ -93,33 +99,20 @@ class ArtifactStore:
 
     def path(self, artifact: Artifact) -> Path:
         """Return where the bytes of `artifact` lie."""
-        return self._folder / artifact.digest[:2] / artifact.digest
+        return content_path(self._folder, artifact.digest)
 
     def image(self, artifact: Artifact) -> Image:
-        """Open a picture as RGB, turned the way its EXIF orientation says."""
-        return open_image(self.path(artifact).read_bytes(), artifact.name, self._settings)
+        """Open a picture as RGB, turned the way its EXIF orientation says.
+
+        Its `info` says which it is: "digest" and "name"; a copy that a tool makes of it says the same.
+        """
+        image = open_image(self.path(artifact).read_bytes(), artifact.name, self._settings)
+        image.info |= {"digest": artifact.digest, "name": artifact.name}
+        return image
 
     def document(self, artifact: Artifact) -> Document:
         """Give a document the way tools take it."""
         return Document(self.path(artifact), artifact.name, artifact.media_type, artifact.digest)
-
-    def _read(self, path: Path) -> bytes:
-        try:
-            if not path.is_file():
-                raise BadInput(f"There is no file {str(path)!r}. Check the path and try again.")
-            self._check_size(path.name, path.stat().st_size)
-            return path.read_bytes()
-        except OSError as error:
-            raise BadInput(f"The file {str(path)!r} cannot be read ({error.strerror}). Check the path.") from None
-
-    def _check_size(self, name: str, size: int) -> None:
-        if size == 0:
-            raise BadInput(f"{name!r} is empty. Attach {ACCEPTED}.")
-        if size > self._settings.max_upload_mb * MEGABYTE:
-            raise BadInput(
-                f"{name!r} has {size / MEGABYTE:.0f} MB; the limit is {self._settings.max_upload_mb:.0f} MB. "
-                "Attach a smaller file, or raise ASSISTANT_MAX_UPLOAD_MB."
-            )
 
     def _recognise(self, content: bytes, name: str) -> tuple[Kind, str]:
         if content.startswith(b"%PDF-"):
@@ -139,12 +132,38 @@ class ArtifactStore:
                 (self._conversation, kind),
             ).fetchone()[0]
             artifact = Artifact(f"{kind}-{taken + 1}", kind, media_type, name, digest, len(content))
-            _write_once(self.path(artifact), content)
+            write_once(self.path(artifact), content)
             connection.execute(
                 "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (self._conversation, artifact.id, kind, media_type, name, digest, len(content)),
             )
         return artifact
+
+
+def read_file(path: Path, settings: Settings) -> bytes:
+    """Read a file of the person; `BadInput` where there is none, or it is empty or too large."""
+    try:
+        if not path.is_file():
+            raise BadInput(f"There is no file {str(path)!r}. Check the path and try again.")
+        _check_size(path.name, path.stat().st_size, settings)
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"The file {str(path)!r} cannot be read ({error.strerror}). Check the path.") from None
+
+
+def content_path(folder: Path, digest: str) -> Path:
+    """Return where in `folder` the content of the SHA-256 `digest` lies."""
+    return folder / digest[:2] / digest
+
+
+def _check_size(name: str, size: int, settings: Settings) -> None:
+    if size == 0:
+        raise BadInput(f"{name!r} is empty. Attach {ACCEPTED}.")
+    if size > settings.max_upload_mb * MEGABYTE:
+        raise BadInput(
+            f"{name!r} has {size / MEGABYTE:.0f} MB; the limit is {settings.max_upload_mb:.0f} MB. "
+            "Attach a smaller file, or raise ASSISTANT_MAX_UPLOAD_MB."
+        )
 
 
 def _looks_like_text(content: bytes) -> bool:
@@ -157,8 +176,8 @@ def _looks_like_text(content: bytes) -> bool:
     return True
 
 
-def _write_once(path: Path, content: bytes) -> None:
-    """Write through a temporary file, so that a crash leaves either the whole file or none."""
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file that is not there through a temporary file, so that a crash leaves either the whole file or none."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,16 +16,17 @@ from assistant.artifacts import ArtifactStore
 from assistant.database import Database
 from assistant.errors import BadInput
 from assistant.history import History
-from assistant.library import Library
+from assistant.library import ImageIndex, Library
+from assistant.library import images as images_room
 from assistant.library import library as library_room
 from assistant.llama import LlamaChat
 from assistant.registry import Registry, discover
-from assistant.residents import Status, install, residents
+from assistant.residents import Status, install, load, residents
 from assistant.settings import Settings, read_settings
 from assistant.tools import Tool
 from assistant.types import Artifact, CallProgress, ChatModel, Event, Message, Progress, ToolCall, ToolResult
 
-SCHEMA = artifacts.SCHEMA + history.SCHEMA + library_room.SCHEMA
+SCHEMA = artifacts.SCHEMA + history.SCHEMA + library_room.SCHEMA + images_room.SCHEMA
 DIRECT = "direct"  # the conversation that files of direct calls belong to; no list shows it
 
 
@@ -91,8 +92,10 @@ class Assistant:
         self._lock = threading.Lock()
         self.conversations = History(self._database)
         self.library = Library(self._database)
+        self.images = ImageIndex(self._database, self._home / "files", self.settings)
         self.model = model or LlamaChat(self.settings)
-        self._registry = Registry(discover(plugins) if tools is None else tools, {Library: self.library})
+        services = {Library: self.library, ImageIndex: self.images}
+        self._registry = Registry(discover(plugins) if tools is None else tools, services)
         install(self.settings)
 
     @property
@@ -200,10 +203,13 @@ class Assistant:
         """Tell for every role which weights serve it, why, and whether they are loaded."""
         return residents().status()
 
-    def load(self, progress: Progress) -> None:
-        """Load the language model now instead of at the first message."""
-        if isinstance(self.model, LlamaChat):
-            self.model.load(progress)
+    def load(self, role: str, progress: Progress = lambda fraction, note: None) -> None:
+        """Load the model of `role` ("chat", "ocr", …) now instead of when it is first needed."""
+        load(role, progress)
+
+    def unload(self, role: str) -> None:
+        """Let the model of `role` leave memory; `BadInput` while it is in use."""
+        residents().unload(role)
 
     def close(self) -> None:
         """Stop what runs and close the database."""

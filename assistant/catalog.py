@@ -38,6 +38,8 @@ class Entry:
     quantize: Literal["nf4", "none"] = "none"
     guided: bool = False
     skip: Sequence[str] = ()
+    variant: str | None = None
+    distilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,12 +112,18 @@ def _call(options: argparse.Namespace) -> bool:
     return not result.failed
 
 
-def _read_arguments(tool: Tool, words: Sequence[str]) -> dict[str, str]:
-    """Read `--name value` pairs; types are checked by the tool itself."""
+def _read_arguments(tool: Tool, words: Sequence[str]) -> dict[str, Any]:
+    """Read `--name value` pairs, lists as `--name a,b`; types are checked by the tool itself."""
     parser = argparse.ArgumentParser(prog=f"python -m assistant call {tool.name}", add_help=False)
     for name in tool.arguments.model_fields:
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS)
-    return vars(parser.parse_args(words))
+    given = vars(parser.parse_args(words))
+    properties = tool.parameters()["properties"]
+    return {name: value.split(",") if _is_list(properties[name]) else value for name, value in given.items()}
+
+
+def _is_list(schema: dict[str, Any]) -> bool:
+    return schema.get("type") == "array" or any(_is_list(part) for part in schema.get("anyOf", ()))
 
 
 def _help(tool: Tool) -> str:

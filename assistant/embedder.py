@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.residents import Weights, resident
 from assistant.types import Progress
+from assistant.zerogpu import is_zerogpu
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,8 @@ BATCH = 32
 def _encoder(weights: Weights, progress: Progress) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    return SentenceTransformer(str(weights.path), local_files_only=True)
+    device = "cpu" if is_zerogpu() else None  # too small a job to spend GPU quota on
+    return SentenceTransformer(str(weights.path), device=device, local_files_only=True)
 
 
 def embed(

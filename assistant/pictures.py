@@ -23,6 +23,7 @@ TURNS: dict[Any, str] = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+MAKING = ("maru", "parameters")  # texts in a PNG file that say how the picture was painted
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # of the others, one (EPS) would start Ghostscript
 ACCEPTED = "a picture (PNG, JPEG, WebP, GIF, BMP, TIFF), a PDF, or text (plain or Markdown, in UTF-8)"
 
@@ -30,7 +31,8 @@ ACCEPTED = "a picture (PNG, JPEG, WebP, GIF, BMP, TIFF), a PDF, or text (plain o
 def open_image(content: bytes, name: str, settings: Settings) -> Image:
     """Decode a picture to RGB; `BadInput` where it is none, is cut short, or has too many pixels.
 
-    `info["media_type"]` of the result names the format found.
+    `info["media_type"]` of the result names the format found; how the picture was painted (`MAKING`) is left behind,
+    because it would not be true of what a tool makes of it.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -53,6 +55,7 @@ def open_image(content: bytes, name: str, settings: Settings) -> Image:
         raise BadInput(f"{name!r} is no file that Maru reads. Attach {ACCEPTED}.") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise BadInput(f"The picture {name!r} is damaged ({error}). Save it anew and attach it again.") from None
+    picture.info = {key: value for key, value in picture.info.items() if key not in MAKING}  # true of this file alone
     picture.info["media_type"] = media_type
     return picture
 

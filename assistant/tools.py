@@ -51,18 +51,27 @@ class Run:
         preview.convert("RGB").save(buffer, "JPEG", quality=80)
         self.send_preview(buffer.getvalue())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send only the seed to another process: from there nothing is told, and Stop does not reach it."""
+        return _silent_run, (self.seed,)
+
     def check(self) -> None:
         """Raise `Cancelled` when the person pressed Stop; call it between steps."""
         if self.stop.is_set():
             raise Cancelled("Stopped.")
 
 
+def _silent_run(seed: int) -> Run:
+    return Run(seed, threading.Event(), lambda fraction, note: None, lambda jpeg: None)
+
+
 @dataclass(frozen=True)
 class Tool:
     """A registered ability.
 
-    `needs` are the models it works with, `artifacts` maps parameters to the kind of file they take, and `given` maps
-    keyword-only parameters to the type of service that the house fills in.
+    `needs` are the models it works with, `artifacts` maps parameters to the kind of file they take, `any_file` says
+    that it takes one of them, none being required, and `given` maps keyword-only parameters to the type of service that
+    the house fills in.
     """
 
     name: str
@@ -73,18 +82,26 @@ class Tool:
     given: Mapping[str, type]
     effects: Effects
     on_upload: bool
+    any_file: bool
     needs: tuple[Resident[Any], ...]
     relevance: Callable[..., float] | None
     examples: tuple[str, ...]
 
     def parameters(self, alive: Sequence[Artifact] | None = None) -> dict[str, Any]:
-        """Return the JSON schema of the arguments; with `alive`, artifact parameters are enums of those handles."""
+        """Return the JSON schema of the arguments; with `alive`, artifact parameters are enums of those handles.
+
+        Of a tool that takes any file, a parameter for which alone there are files is then required.
+        """
         schema: dict[str, Any] = _plain(self.arguments.model_json_schema())
         for name, kind in self.artifacts.items():
             schema["properties"][name]["x-artifact"] = kind
             if alive is not None:
                 handles = [artifact.id for artifact in alive if artifact.kind == kind]
                 _handle_node(schema["properties"][name])["enum"] = handles
+        if self.any_file and alive is not None:
+            usable = [name for name, kind in self.artifacts.items() if any(a.kind == kind for a in alive)]
+            if len(usable) == 1:
+                _require(schema, usable[0], self.artifacts)
         return schema
 
     def spec(self, alive: Sequence[Artifact], services: Mapping[type, Any]) -> ToolSpec:
@@ -98,6 +115,8 @@ class Tool:
     def has_inputs(self, alive: Sequence[Artifact]) -> bool:
         """Tell whether every file the tool cannot do without exists."""
         kinds = {artifact.kind for artifact in alive}
+        if self.any_file:
+            return not kinds.isdisjoint(self.artifacts.values())
         required = self.arguments.model_json_schema().get("required", [])
         return all(kind in kinds for name, kind in self.artifacts.items() if name in required)
 
@@ -119,6 +138,7 @@ def tool(
     *,
     effects: Effects = ...,
     on_upload: bool = ...,
+    any_file: bool = ...,
     needs: Sequence[Resident[Any]] = ...,
     relevance: Callable[..., float] | None = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
@@ -128,6 +148,7 @@ def tool(
     *,
     effects: Effects = "none",
     on_upload: bool = False,
+    any_file: bool = False,
     needs: Sequence[Resident[Any]] = (),
     relevance: Callable[..., float] | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
@@ -137,19 +158,22 @@ def tool(
         function: The function; a `PluginError` names what its signature or docstring lacks.
         effects: "writes" when it changes what is stored, "outside" when it reaches beyond this machine.
         on_upload: Run it by itself on every attached file of the kind its only required parameter takes.
+        any_file: It works on one file of one kind or another: its artifact parameters are optional, and it is offered
+            where at least one of them can be given.
         needs: The models it works with; where one cannot be had, the tool is not offered and says why.
         relevance: For a tool that holds something to ask about: given a request and the tool's services, the cosine
             similarity of the request to what is nearest in it.
     """
     if function is None:
-        return lambda inner: _build(inner, effects, on_upload, tuple(needs), relevance)
-    return _build(function, effects, on_upload, tuple(needs), relevance)
+        return lambda inner: _build(inner, effects, on_upload, any_file, tuple(needs), relevance)
+    return _build(function, effects, on_upload, any_file, tuple(needs), relevance)
 
 
 def _build(
     function: Callable[..., Any],
     effects: Effects,
     on_upload: bool,
+    any_file: bool,
     needs: tuple[Resident[Any], ...],
     relevance: Callable[..., float] | None,
 ) -> Tool:
@@ -179,6 +203,7 @@ def _build(
         given={name: hints[name] for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY},
         effects=effects,
         on_upload=on_upload,
+        any_file=any_file,
         needs=needs,
         relevance=relevance,
         examples=_examples(doc),
@@ -233,6 +258,15 @@ def _plain(schema: Any) -> Any:
 def _handle_node(schema: dict[str, Any]) -> dict[str, Any]:
     """Find the string inside `str | None`."""
     return next((part for part in schema.get("anyOf", ()) if part.get("type") == "string"), schema)
+
+
+def _require(schema: dict[str, Any], name: str, artifacts: Mapping[str, Kind]) -> None:
+    """Make the artifact parameter `name` required and drop the others."""
+    properties = schema["properties"]
+    about = {key: properties[name][key] for key in ("description", "x-artifact")}
+    kept = {key: node for key, node in properties.items() if key == name or key not in artifacts}
+    schema["properties"] = kept | {name: _handle_node(properties[name]) | about}
+    schema["required"] = [key for key in kept if key == name or key in schema.get("required", ())]
 
 
 def _complaint(error: Any) -> str:

@@ -32,8 +32,7 @@ class Weights:
         dtype = getattr(torch, self.entry.dtype)
         if self.device == "cpu" and dtype is torch.float16:
             dtype = torch.float32
-        key = "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
-        model = kind.from_pretrained(self.path, **{key: dtype}, **options).to(self.device)
+        model = kind.from_pretrained(self.path, dtype=dtype, **options).to(self.device)
         return model.eval() if isinstance(model, torch.nn.Module) else model
 
 

@@ -10,10 +10,11 @@ from reportlab.pdfgen.canvas import Canvas
 
 
 def write_pdf(path: Path, pages: Sequence[str], password: str | None = None) -> Path:
-    """Write one line of text a page; with `password`, nobody opens it without."""
+    """Write lines of text a page; with `password`, nobody opens it without."""
     canvas = Canvas(str(path))
     for text in pages:
-        canvas.drawString(72, 720, text)
+        for line, words in enumerate(text.splitlines()):
+            canvas.drawString(72, 720 - 24 * line, words)
         canvas.showPage()
     canvas.save()
     if password:

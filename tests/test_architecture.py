@@ -19,7 +19,7 @@ ROOMS = ("app.py", "assistant/**/*.py", "plugins/**/*.py")
 
 # A module may import from its own floor and those below. A name that ends with .* stands for the whole package.
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("assistant.background", "assistant.errors", "assistant.settings", "assistant.types"),
+    0: ("assistant.background", "assistant.errors", "assistant.settings", "assistant.types", "assistant.zerogpu"),
     1: (
         "assistant.artifacts",
         "assistant.broker",
@@ -47,7 +47,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     4: ("assistant.cli", "assistant.ui.*"),
     5: ("app", "assistant.__main__"),
 }
-PLUGIN_MAY_IMPORT = ("artifacts", "catalog", "errors", "library", "residents", "tools", "types", "vision")
+PLUGIN_MAY_IMPORT = ("artifacts", "catalog", "errors", "library", "residents", "tools", "types", "vision.*", "zerogpu")
 
 # Which rooms may import a package, and which only inside functions.
 ENGINE, UI, API = "assistant.engine.*", "assistant.ui.*", "assistant.api.*"
@@ -55,6 +55,7 @@ MODELS = ("assistant.broker", "assistant.footprints", "assistant.residents", "as
 WALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "torch": ((ENGINE, *MODELS), ("plugins.*", "assistant.vision.*")),
     "transformers": ((ENGINE,), ("plugins.*", "assistant.vision.*")),
+    "diffusers": ((), ("plugins.*", "assistant.vision.*")),
     "bitsandbytes": ((ENGINE,), ()),
     "llguidance": ((ENGINE,), ()),
     "gradio": ((UI,), ()),
@@ -63,7 +64,7 @@ WALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 # Packages that take long to import, and the rooms that may do so at their top level.
 HEAVY = (
-    *("faiss", "gradio", "huggingface_hub", "onnxruntime", "pypdfium2"),
+    *("diffusers", "faiss", "gradio", "huggingface_hub", "onnxruntime", "pypdfium2"),
     *("rapidocr", "sentence_transformers", "torch", "transformers"),
 )
 HEAVY_ROOMS = (ENGINE, UI)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image as Pictures
 from PIL import ImageFile
 from PIL.Image import Image, Transpose
+from PIL.PngImagePlugin import PngInfo
 
 from assistant import artifacts
 from assistant.artifacts import ArtifactStore
@@ -218,6 +219,36 @@ def test_a_picture_of_a_tool_is_kept_as_png(store: ArtifactStore) -> None:
     artifact = store.add_image(Pictures.new("RGB", (5, 5), "blue"), "made.png")
     assert (artifact.media_type, artifact.name) == ("image/png", "made.png")
     assert store.image(artifact).getpixel((0, 0)) == (0, 0, 255)
+
+
+def test_an_opened_picture_says_which_it_is(store: ArtifactStore) -> None:
+    lie = PngInfo()
+    lie.add_text("digest", "another")
+    lie.add_text("name", "another.png")
+    artifact = store.add(encoded(Pictures.new("RGB", (2, 2)), pnginfo=lie), "mine.png")
+    opened = store.image(artifact)
+    assert (opened.info["digest"], opened.info["name"]) == (artifact.digest, "mine.png")
+    made = store.add_image(opened.copy(), "made.png")
+    with Pictures.open(store.path(made)) as file:
+        assert "digest" not in file.info, "what a tool makes of it is another picture"
+
+
+def test_what_a_picture_says_of_its_making_is_kept_and_does_not_pass_to_what_is_made_of_it(
+    store: ArtifactStore,
+) -> None:
+    painted = Pictures.new("RGB", (5, 5), "blue")
+    painted.info = {
+        "maru": '{"prompt": "Möwe 🐦"}',
+        "parameters": "a gull\nSteps: 4",
+        "comment": "mine",
+        "dpi": (72, 72),
+    }
+    kept = store.add_image(painted, "made.png")
+    with Pictures.open(store.path(kept)) as file:
+        assert file.text == {"maru": '{"prompt": "Möwe 🐦"}', "parameters": "a gull\nSteps: 4"}
+    turned = store.add_image(store.image(kept).rotate(90), "turned.png")
+    with Pictures.open(store.path(turned)) as file:
+        assert file.text == {}
 
 
 def test_the_same_content_is_stored_once_under_two_handles(store: ArtifactStore, tmp_path: Path) -> None:

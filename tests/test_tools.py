@@ -63,6 +63,19 @@ def compare(left: Annotated[Image, Field(examples=["image-1"])], right: Image) -
     return "same"
 
 
+@tool(any_file=True)
+def weigh(question: str, picture: Image | None = None, paper: Document | None = None, page: int | None = None) -> str:
+    """Weigh a picture or a paper.
+
+    Args:
+        question: What is wanted.
+        picture: The picture.
+        paper: The paper.
+        page: The page.
+    """
+    return "light"
+
+
 def without_docstring(text: str) -> str:
     return text
 
@@ -156,6 +169,23 @@ def test_a_tool_has_its_inputs_when_every_required_file_exists() -> None:
     assert not compare.has_inputs([PAPER])
     assert compare.has_inputs(PICTURES[:1])
     assert paint.has_inputs([]) and count_letters.has_inputs([])
+
+
+def test_a_tool_that_takes_any_file_needs_one_of_a_kind_it_takes() -> None:
+    assert not weigh.has_inputs([])
+    assert weigh.has_inputs(PICTURES) and weigh.has_inputs([PAPER]) and weigh.has_inputs([*PICTURES, PAPER])
+
+
+def test_where_only_one_file_parameter_can_be_given_it_is_required_and_the_others_are_gone() -> None:
+    schema = weigh.parameters([PAPER])
+    assert schema["required"] == ["question", "paper"]
+    assert list(schema["properties"]) == ["question", "paper", "page"]
+    paper = {"type": "string", "enum": ["document-1"], "description": "The paper.", "x-artifact": "document"}
+    assert schema["properties"]["paper"] == paper
+    for schema in (weigh.parameters([*PICTURES, PAPER]), weigh.parameters()):
+        assert schema["required"] == ["question"]
+        assert list(schema["properties"]) == ["question", "picture", "paper", "page"]
+    assert paint.parameters([PAPER])["required"] == ["prompt"]
 
 
 def test_the_spec_binds_the_services_to_the_relevance() -> None:

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from assistant.registry import Registry
+from assistant.tools import Run, tool
+from assistant.types import ToolCall
 from assistant.zerogpu import on_gpu
 
 
@@ -67,3 +70,24 @@ def test_on_zerogpu_a_call_runs_elsewhere_for_its_seconds_without_what_cannot_be
 
 def test_on_zerogpu_a_generator_streams(spaces: list[int]) -> None:
     assert list(on_gpu(seconds=5)(count)(3, threading.Event())) == [0, 1, 2]
+
+
+def test_a_tool_keeps_its_signature_and_runs_there(spaces: list[int]) -> None:
+    @tool
+    @on_gpu(seconds=7)
+    def shout(text: str, *, run: Run) -> str:
+        """Say it louder.
+
+        Args:
+            text: What to say.
+        """
+        run.progress(0.5, "shouting")
+        return f"{text.upper()} {run.seed} {multiprocessing.current_process().pid}"
+
+    events = Registry([shout], {}).run(ToolCall("1", "shout", {"text": "hello"}), None, 3, threading.Event())  # type: ignore[arg-type]
+    with pytest.raises(StopIteration) as end:
+        next(events)
+    words, seed, process = end.value.value.text.split()
+    assert (words, seed) == ("HELLO", "3")
+    assert int(process) != multiprocessing.current_process().pid
+    assert spaces == [7]

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from assistant.artifacts import Document
 from assistant.database import Database
 from assistant.embedder import embed
 from assistant.library.documents import read_pages
+from assistant.library.index import VectorIndex
 from assistant.library.passages import split_pages
 from assistant.types import Progress
-
-if TYPE_CHECKING:
-    pass
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -61,9 +58,7 @@ class Library:
     def __init__(self, database: Database) -> None:
         """Keep everything in `database`; the index is built at the first search."""
         self._database = database
-        self._index: Any = None
-        self._indexed = 0  # the highest passage id in the index
-        self._lock = threading.Lock()
+        self._index = VectorIndex()
 
     def add(self, document: Document, stop: threading.Event | None, progress: Progress) -> Added:
         """Read, cut, embed and store a document, all or nothing; the same content again adds nothing."""
@@ -89,13 +84,9 @@ class Library:
 
     def search(self, query: str, count: int, stop: threading.Event | None = None) -> list[Hit]:
         """Return at most `count` passages, best first."""
-        asked = embed([query], stop)
-        with self._lock:
-            self._refresh()
-            if self._index is None:
-                return []
-            scores, ids = self._index.search(asked, count)
-        hits = [self._hit(int(i), float(score)) for i, score in zip(ids[0], scores[0], strict=True) if i >= 0]
+        asked = embed([query], stop)[0]
+        self._refresh()
+        hits = [self._hit(passage, score) for passage, score in self._index.search(asked, count)]
         return [hit for hit in hits if hit is not None]
 
     def documents(self) -> list[str]:
@@ -104,17 +95,8 @@ class Library:
 
     def _refresh(self) -> None:
         """Take in passages stored since the last search, by this process or another."""
-        rows = self._database.rows("SELECT id, vector FROM passages WHERE id > ? ORDER BY id", self._indexed)
-        if not rows:
-            return
-        import faiss
-        import numpy as np
-
-        vectors = np.stack([np.frombuffer(row["vector"], dtype=np.float32) for row in rows])
-        if self._index is None:
-            self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
-        self._index.add_with_ids(vectors, np.array([row["id"] for row in rows], dtype=np.int64))
-        self._indexed = rows[-1]["id"]
+        rows = self._database.rows("SELECT id, vector FROM passages WHERE id > ? ORDER BY id", self._index.newest)
+        self._index.refresh([(row["id"], row["vector"]) for row in rows])
 
     def _hit(self, passage: int, score: float) -> Hit | None:
         rows = self._database.rows(
