@@ -78,7 +78,8 @@ class ArtifactStore:
             if isinstance(told := image.info.get(key), str):
                 making.add_text(key, told)
         buffer = io.BytesIO()
-        image.save(buffer, "PNG", pnginfo=making)
+        # the fastest level: a 10-megapixel photo takes half a second instead of two, for a fifth more bytes
+        image.save(buffer, "PNG", pnginfo=making, compress_level=1)
         return self._keep(buffer.getvalue(), "image", "image/png", name)
 
     def all(self, kind: Kind | None = None) -> list[Artifact]:
