@@ -1,7 +1,7 @@
 """Lets the models of a process share one memory budget. Knows sizes and lines, not what a model is for.
 
 A lease waits in the line of its model, then in the one line for room; room is made by letting idle models go, the least
-recently used first. Nobody leases a second model while holding one, so nobody waits for ever.
+recently used first. Who holds one model and wants a second gets it at once or is refused, so nobody waits for ever.
 """
 
 from __future__ import annotations
@@ -81,8 +81,6 @@ class Broker:
     @contextlib.contextmanager
     def lease(self, role: str, load: Loader[T], stop: threading.Event | None, progress: Progress) -> Iterator[T]:
         """Give the model of `role` to one caller at a time, loading it first; `Cancelled` when `stop` is set."""
-        if leasing.get():
-            raise RuntimeError(f"finish with {leasing.get()!r} before taking {role!r}: two at once could wait for ever")
         with self._changed:
             lane = self._lanes.setdefault(role, Lane())
         name = self.catalog.choose(role).entry.name
@@ -112,7 +110,7 @@ class Broker:
         """Let a model go; `BadInput` when somebody is using it."""
         with self._changed:
             if role in self._reserved:
-                raise BadInput(f"{self._seats[role].weights.entry.name} is in use. Try again when it is done.")
+                raise BadInput(f"{self.catalog.choose(role).entry.name} is in use. Try again when it is done.")
             if role in self._seats:
                 self._drop(role)
 
@@ -149,7 +147,9 @@ class Broker:
                 f"{entry.name} needs {expected.weights / GIGABYTE:.1f} GB; all models together may take "
                 f"{self.budget / GIGABYTE:.1f} GB here. Choose a smaller one, or raise ASSISTANT_MEMORY_GB."
             )
-        with self._admission.turn(stop, lambda before: progress(None, "waiting for room in memory")):
+        in_line = self._admission.turn(stop, lambda before: progress(None, "waiting for room in memory"))
+        # who holds a model must not wait in line behind somebody who waits for that very room
+        with contextlib.nullcontext() if leasing.get() else in_line:
             self._reserve(role, expected, stop)
         try:
             seat = self._seats.get(role) or self._load(role, Weights(entry, path), load, progress)
@@ -160,7 +160,7 @@ class Broker:
             self._release(role)
             raise
         with self._changed:
-            self._reserved[role] = min(expected.activation, self.budget - seat.bytes)
+            self._reserved[role] = max(0, min(expected.activation, self.budget - seat.bytes))
         return seat
 
     def _reserve(self, role: str, expected: Footprint, stop: threading.Event | None) -> None:
@@ -173,6 +173,10 @@ class Broker:
                 if self._make_room(role, need):
                     self._reserved[role] = need
                     return
+                if leasing.get():
+                    raise ModelUnavailable(
+                        f"There is no room for another model beside {leasing.get()!r}. Finish with that one first."
+                    )
                 self._changed.wait(WAIT_SECONDS)
                 if stop is not None and stop.is_set():
                     raise Cancelled("Stopped while waiting for room in memory.")

@@ -101,16 +101,32 @@ def test_a_model_larger_than_everything_is_refused_in_a_sentence(make_house: Mak
         assert house.loaded() == {"caption"}
 
 
-def test_two_models_at_once_in_one_thread_are_refused(make_house: Make) -> None:
-    house = make_house(10)
-    with (
-        house.lease("chat"),
-        pytest.raises(RuntimeError, match="finish with 'chat' before taking 'embed'"),
-        house.lease("embed"),
-    ):
+def test_a_second_model_beside_one_that_is_held_comes_at_once_or_not_at_all(make_house: Make) -> None:
+    house = make_house(7)
+    with house.lease("chat"):
+        with house.lease("ocr"):
+            assert house.loaded() == {"chat", "ocr"}
+        with pytest.raises(ModelUnavailable, match="no room for another model beside 'chat'"), house.lease("caption"):
+            pass
+    with house.lease("caption"):
         pass
-    with house.lease("embed"):
-        pass
+
+
+def test_one_who_holds_a_model_does_not_wait_behind_one_who_waits_for_it(
+    make_house: Make, threads: ThreadPoolExecutor
+) -> None:
+    house = make_house(6)
+
+    def take() -> str:
+        with house.lease("caption") as model:
+            return str(model[0])
+
+    with house.lease("chat"):
+        waiting = threads.submit(take)
+        time.sleep(0.2)
+        with house.lease("embed"):
+            assert house.loaded() == {"chat", "embed"}
+    assert waiting.result(10) == "caption"
 
 
 def test_those_in_line_are_told_their_place_and_served_in_order(make_house: Make, threads: ThreadPoolExecutor) -> None:
