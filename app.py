@@ -15,6 +15,9 @@ LOOPBACK = ("", "127.0.0.1", "localhost", "::1")
 
 def main() -> int:
     """Serve the page until Ctrl-C; return 1 after saying what is wrong with the settings."""
+    # the libraries warn of what cannot be helped here, such as processors that work without torchvision
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("assistant").setLevel(logging.INFO)
     try:

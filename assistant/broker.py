@@ -32,6 +32,8 @@ used: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("used", 
 """Collects "name@revision" of every model leased while a tool runs, for its receipt."""
 leasing: contextvars.ContextVar[str | None] = contextvars.ContextVar("leasing", default=None)
 """The role that this thread holds."""
+LOADING = Lane()
+"""One load at a time in this process: transformers and accelerate patch torch while they load, for all threads."""
 Loader = Callable[[Weights, Progress], T]
 
 
@@ -152,7 +154,7 @@ class Broker:
         with contextlib.nullcontext() if leasing.get() else in_line:
             self._reserve(role, expected, stop)
         try:
-            seat = self._seats.get(role) or self._load(role, Weights(entry, path), load, progress)
+            seat = self._seats.get(role) or self._load(role, Weights(entry, path), load, stop, progress)
             if seat.parked and seat.parking:
                 seat.parking.come_back()
                 seat.parked = False
@@ -195,10 +197,13 @@ class Broker:
     def _idle(self) -> list[str]:
         return [role for role, seat in self._seats.items() if role not in self._reserved and not seat.parked]
 
-    def _load(self, role: str, weights: Weights, load: Loader[T], progress: Progress) -> Seat:
-        started = time.monotonic()
-        progress(None, f"loading {weights.entry.name}")
-        model = load(weights, progress)
+    def _load(
+        self, role: str, weights: Weights, load: Loader[T], stop: threading.Event | None, progress: Progress
+    ) -> Seat:
+        with LOADING.turn(stop, lambda before: progress(None, "waiting for another model to load")):
+            started = time.monotonic()
+            progress(None, f"loading {weights.entry.name}")
+            model = load(weights, progress)
         seat = Seat(weights, model, weights_of(model, weights.entry.bytes), time.monotonic() - started)
         log.info("loaded %s in %.1f s", weights.entry.name, seat.load_seconds)
         self._footprints.remember(_key(weights.entry), seat.bytes, 0)

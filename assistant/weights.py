@@ -28,7 +28,9 @@ class Weights:
         A CPU has no fast half precision for every operation, so float16 becomes float32 there.
         """
         import torch
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # loading is told through `progress`, not drawn on a terminal
         dtype = getattr(torch, self.entry.dtype)
         if self.device == "cpu" and dtype is torch.float16:
             dtype = torch.float32

@@ -7,6 +7,7 @@ against one by one, and a model that comes back against one that is loaded for t
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
@@ -29,6 +30,8 @@ Bare = Callable[[Path], Any]
 def run() -> Iterator[dict[str, Any]]:
     """Yield one figure after another."""
     with tempfile.TemporaryDirectory() as folder:
+        # read when huggingface_hub is imported, which is later: tiny weights must not enter the real cache
+        os.environ |= {"HF_HOME": folder, "HF_HUB_OFFLINE": "1"}
         maru = assistant_with(Settings(data=Path(folder) / "data"), Path(folder), "cpu", *ROLES)
         photo = Path(folder) / "photo.png"
         Image.effect_noise((320, 240), 80).convert("RGB").save(photo)

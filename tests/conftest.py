@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported, and so is HF_HOME
-os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="maru-hub-")
+_hub = tempfile.TemporaryDirectory(prefix="maru-hub-")  # goes when the tests end
+os.environ["HF_HOME"] = _hub.name
 
 import platformdirs
 import pytest
@@ -19,6 +21,7 @@ from PIL import ImageDraw, ImageFont
 from PIL.Image import Image
 
 from assistant import Assistant
+from assistant.broker import LOADING
 from assistant.errors import ToolError
 from assistant.settings import Settings
 from assistant.tools import Run, tool
@@ -92,6 +95,14 @@ def break_down(loudly: bool = False, *, run: Run) -> str:
 
 
 DEMO_TOOLS = (turn_image, count_letters, break_down)
+
+
+@pytest.fixture(autouse=True)
+def nothing_loads_on() -> Iterator[None]:
+    """Wait for a model that a stopped test was loading: while one loads, no other may, in this whole process."""
+    yield
+    while LOADING.is_busy():
+        time.sleep(0.01)
 
 
 @pytest.fixture

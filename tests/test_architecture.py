@@ -54,7 +54,7 @@ ENGINE, UI, API = "assistant.engine.*", "assistant.ui.*", "assistant.api.*"
 MODELS = ("assistant.broker", "assistant.footprints", "assistant.residents", "assistant.weights")
 WALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "torch": ((ENGINE, *MODELS), ("plugins.*", "assistant.vision.*")),
-    "transformers": ((ENGINE,), ("plugins.*", "assistant.vision.*")),
+    "transformers": ((ENGINE,), ("assistant.weights", "plugins.*", "assistant.vision.*")),
     "diffusers": ((), ("plugins.*", "assistant.vision.*")),
     "bitsandbytes": ((ENGINE,), ()),
     "llguidance": ((ENGINE,), ()),

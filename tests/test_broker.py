@@ -221,6 +221,24 @@ def test_one_who_waits_for_room_can_be_stopped(make_house: Make, leased: Hold, t
         waiting.result(10)
 
 
+def test_only_one_model_loads_at_a_time(make_house: Make, threads: ThreadPoolExecutor) -> None:
+    house, loading = make_house(20), []
+
+    def load_slowly(weights: Weights, progress: Progress) -> list[object]:
+        loading.append(weights.entry.role)
+        time.sleep(0.05)
+        assert len(loading) == 1, "two loaders would patch torch at once"
+        loading.remove(weights.entry.role)
+        return house.load(weights, progress)
+
+    def take(role: str) -> None:
+        with house.lease(role, load=load_slowly):
+            pass
+
+    list(threads.map(take, SIZES))
+    assert house.loaded() == set(SIZES)
+
+
 def test_a_loader_that_fails_leaves_the_house_usable(make_house: Make) -> None:
     house = make_house(5)
 

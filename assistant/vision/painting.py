@@ -202,7 +202,9 @@ class Painter:
 def painter(weights: Weights, progress: Progress) -> Painter:
     """Load the networks once and put three pipelines over them."""
     from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting, AutoPipelineForText2Image
+    from diffusers.utils import logging
 
+    logging.disable_progress_bar()
     from_words = weights.load(
         AutoPipelineForText2Image,
         variant=weights.entry.variant,

@@ -9,6 +9,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from assistant import Assistant, residents
@@ -18,6 +19,7 @@ from tests.hub import serve
 
 FETCH = """
 import sys
+import tempfile
 from pathlib import Path
 from assistant.catalog import Catalog, Machine
 from assistant.settings import Settings
@@ -33,6 +35,8 @@ def assistant_with(house: Settings, folder: Path, profile: str, *roles: str) -> 
 
     Everything that loads, prepares, runs and reads the models is the program's own; only the weights are small.
     """
+    if not os.environ.get("HF_HOME", "").startswith(tempfile.gettempdir()):
+        raise RuntimeError("set HF_HOME to a temporary folder first: tiny weights must not enter the real hub cache")
     settings = house.model_copy(update={"profile": profile, "memory_gb": None})
     catalog = Catalog(settings, Machine(True, 10**12))
     with serve() as hub:
