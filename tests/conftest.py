@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -11,8 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported, and so is HF_HOME
-_hub = tempfile.TemporaryDirectory(prefix="maru-hub-")  # goes when the tests end
-os.environ["HF_HOME"] = _hub.name
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="maru-hub-")
 
 import platformdirs
 import pytest
@@ -37,6 +37,11 @@ LETTER = (
     "Please bring the yellow form to desk 12.",
     "Kind regards, Port Office",
 )
+
+
+def pytest_unconfigure() -> None:
+    """Remove what the tests downloaded."""
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 
 
 class ScriptedModel:
