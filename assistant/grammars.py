@@ -34,12 +34,19 @@ def call_grammar(tools: Sequence[ToolSpec]) -> str:
     return "\n".join([f"start: words | {names}", r"words: /[^{\s](.|\n)*/", *rules])
 
 
-def guided_grammar(tool: ToolSpec, request: str) -> str:
-    """Write the grammar of a call of `tool` with only its required arguments; free text is the request itself."""
+def guided_grammar(tool: ToolSpec, request: str, attached: Sequence[str]) -> str:
+    """Write the grammar of a call of `tool` with only its required arguments; free text is the request itself.
+
+    A file is one that the request names, else one of those last `attached`, else the latest there is.
+    """
     properties = tool.parameters.get("properties", {})
     values = []
     for name in tool.parameters.get("required", ()):
-        schema = properties[name]
+        schema = dict(properties[name])
+        if "x-artifact" in schema:
+            alive = schema["enum"]
+            named = [handle for handle in alive if re.search(rf"\b{handle}\b", request)]
+            schema["enum"] = named or [handle for handle in alive if handle in attached] or alive[-1:]
         is_free_text = schema.get("type") == "string" and "enum" not in schema
         value = (
             _literal(json.dumps(request, ensure_ascii=False))

@@ -167,7 +167,11 @@ def _plan_guided(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Plan
         return Plan(guided=quote_grammar([shorten(result.text) for result in results]))
     earlier = [result for old in before for result in asked_results(old)]
     chosen = choose_tool(turn[0].text, tools, earlier)
-    return Plan((chosen,), guided_grammar(chosen, turn[0].text)) if chosen else Plan()
+    if chosen is None:
+        return Plan()
+    files = (message.artifacts for message in reversed(messages) if message.role == "user" and message.artifacts)
+    attached = [artifact.id for artifact in next(files, ())]
+    return Plan((chosen,), guided_grammar(chosen, turn[0].text, attached))
 
 
 def _fit(speaker: Speaker, plan: Plan, messages: Sequence[Message], room: int) -> tuple[list[int], int]:

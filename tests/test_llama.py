@@ -99,11 +99,32 @@ def test_the_guided_grammar_takes_the_request_as_text_and_only_required_argument
     tiny_tokenizer: PreTrainedTokenizerFast,  # noqa: F811
 ) -> None:
     request = 'say "hi" to \\ and\nleave'
-    constraint = Vocabulary(tiny_tokenizer, 320).constraint(guided_grammar(SPECS[1], request))
+    constraint = Vocabulary(tiny_tokenizer, 320).constraint(guided_grammar(SPECS[1], request, []))
     ids = list(
         Engine(tiny_model).stream([256], Sampling(400), frozenset({259}), threading.Event(), Count(), constraint)
     )
     assert json.loads(tiny_tokenizer.decode(ids)) == {"name": "count_letters", "parameters": {"text": request}}
+
+
+@pytest.mark.parametrize(
+    ("request_text", "attached", "handle"),
+    [
+        ("turn it", [], "image-2"),
+        ("turn it", ["image-1"], "image-1"),
+        ("turn image-1 please", ["image-2"], "image-1"),
+        ("turn image-12", [], "image-2"),
+    ],
+)
+def test_the_guided_grammar_takes_the_file_that_is_meant(
+    request_text: str,
+    attached: list[str],
+    handle: str,
+    tiny_model: LlamaForCausalLM,  # noqa: F811
+    tiny_tokenizer: PreTrainedTokenizerFast,  # noqa: F811
+) -> None:
+    constraint = Vocabulary(tiny_tokenizer, 320).constraint(guided_grammar(SPECS[0], request_text, attached))
+    stream = Engine(tiny_model).stream([256], Sampling(400), frozenset({259}), threading.Event(), Count(), constraint)
+    assert json.loads(tiny_tokenizer.decode(list(stream)))["parameters"] == {"image": handle}
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -127,6 +148,15 @@ def test_the_embedded_model_reads_a_page_and_quotes_it(maru: Assistant, letter: 
     (done,) = [event.result for event in events if isinstance(event, CallFinished)]
     assert (done.call.name, dict(done.call.arguments)) == ("read_text", {"image": "image-1"})
     assert text_of(events).splitlines() == list(LETTER)
+
+
+def test_a_question_that_follows_is_about_the_picture_that_was_attached(maru: Assistant, letter: Path) -> None:
+    turn = maru.chat("What does it say?", [letter])
+    list(turn)
+    events = list(maru.chat("Where should I bring the form?", conversation=turn.conversation))
+    (done,) = [event.result for event in events if isinstance(event, CallFinished)]
+    assert dict(done.call.arguments) == {"image": "image-1"}  # not the copy with the boxes drawn
+    assert "desk 12" in text_of(events)
 
 
 def test_the_embedded_model_answers_from_documents_with_the_citation(maru: Assistant, tmp_path: Path) -> None:
