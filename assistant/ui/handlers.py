@@ -5,6 +5,7 @@ Every handler begins from what is stored, so a reload or a second tab loses noth
 
 from __future__ import annotations
 
+import mimetypes
 import threading
 import time
 import uuid
@@ -175,6 +176,9 @@ def _listing(assistant: Assistant, at: Seat) -> Any:
 
 
 def _address(assistant: Assistant, artifact: Artifact) -> str:
-    """Copy a picture to gradio's cache, from where alone it may serve files; the data folder stays closed."""
-    name = f"{artifact.id}-{artifact.name}" if Path(artifact.name).suffix else f"{artifact.id}-{artifact.name}.png"
+    """Copy a file to gradio's cache, from where alone it may serve files; the data folder stays closed.
+
+    The ending is that of what the file is, not of what it was called: a browser must not take a picture for a page.
+    """
+    name = Path(artifact.name).stem + (mimetypes.guess_extension(artifact.media_type) or "")
     return str(save_bytes_to_cache(assistant.path(artifact).read_bytes(), name, gr.utils.get_upload_folder()))

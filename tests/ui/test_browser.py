@@ -112,7 +112,7 @@ def test_a_page_of_text_is_read_and_answered(page: Page, letter: Path) -> None:
     expect(chat).to_contain_text('read_text(image="image-1")')
     for line in LETTER:
         expect(chat).to_contain_text(line)
-    expect(chat.locator(".bot img[src*='image-2']")).to_be_visible()  # the picture with the boxes drawn
+    expect(chat.locator(".bot img[src*='read_text.png']")).to_be_visible()  # the picture with the boxes drawn
     expect(page.locator("#stop")).to_be_hidden()
 
 
@@ -162,6 +162,16 @@ def test_undo_gives_the_message_back_and_retry_answers_again(page: Page) -> None
     page.click("#chat button[aria-label=Undo]")
     expect(page.locator("#box textarea")).to_have_value("What is the capital of Italy?")
     expect(page.locator("#chat")).not_to_contain_text("Rome")
+
+
+def test_undo_gives_attached_files_back_under_their_names(page: Page, letter: Path) -> None:
+    disguised = letter.rename(letter.with_name("letter.html"))
+    say(page, "What does it say?", disguised)
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#chat .bot").last).to_contain_text("Port Office")
+    page.click("#chat button[aria-label=Undo]")
+    expect(page.locator("#box textarea")).to_have_value("What does it say?")
+    expect(page.locator("#box img[src*='letter.png']")).to_be_visible()
 
 
 def test_a_bad_file_is_refused_in_a_sentence_and_the_message_stays(page: Page, tmp_path: Path) -> None:
