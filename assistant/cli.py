@@ -190,9 +190,7 @@ def _turn(assistant: Assistant, message: str, files: list[Path], conversation: s
 def _models(options: argparse.Namespace) -> bool:
     assistant = Assistant()
     if options.load:
-        assistant.load(
-            options.load, lambda fraction, note: _say(note if fraction is None else f"{note} {fraction:.0%}")
-        )
+        assistant.load(options.load, lambda fraction, note: _say(_progress(fraction, note)))
     rows = assistant.models()
     if options.json:
         _print_json([dataclasses.asdict(row) for row in rows])
@@ -248,10 +246,12 @@ def _print_json(value: Any) -> None:
 
 
 def _say_progress(event: CallProgress) -> None:
-    if event.preview is not None:
-        return  # a terminal shows no pictures
-    done = "" if event.fraction is None else f" {event.fraction:.0%}"
-    _say(f"{event.note}{done}")
+    if event.preview is None:  # a terminal shows no pictures
+        _say(_progress(event.fraction, event.note))
+
+
+def _progress(fraction: float | None, note: str) -> str:
+    return note if fraction is None else f"{note} {fraction:.0%}"
 
 
 def _say(text: str) -> None:

@@ -89,9 +89,8 @@ class LlamaChat:
             yield from run_in_background(self._load_with_notices, stop)
         started = time.monotonic()
         guided = residents().catalog.choose("chat").entry.guided
-        plan = (
-            _plan_guided(messages, tools) if guided else Plan(tuple(tools))
-        )  # before the lease: it takes another model
+        # before the lease, because choosing takes another model
+        plan = _plan_guided(messages, tools) if guided else Plan(tuple(tools))
         with _speaker(stop) as speaker:
             ids, left_out = _fit(speaker, plan, messages, self._settings.max_new_tokens)
         if left_out:

@@ -117,8 +117,8 @@ class Tool:
         kinds = {artifact.kind for artifact in alive}
         if self.any_file:
             return not kinds.isdisjoint(self.artifacts.values())
-        required = self.arguments.model_json_schema().get("required", [])
-        return all(kind in kinds for name, kind in self.artifacts.items() if name in required)
+        fields = self.arguments.model_fields
+        return all(kind in kinds for name, kind in self.artifacts.items() if fields[name].is_required())
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments converted and completed, or raise `BadToolCall` naming each wrong one."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
 from PIL import Image as Pictures
 from PIL import ImageFilter
 from PIL.Image import Image
-from pydantic import Field
 
 from assistant.errors import ToolError
 from assistant.tools import Run, tool
 from assistant.vision.detection import find
 from assistant.vision.painting import FARTHEST_ASPECT, painter, resized, seeds_from
-from assistant.vision.recipes import Recipe
+from assistant.vision.recipes import Count, Guidance, Prompt, Recipe, Seed, Steps
 from assistant.vision.segmentation import masks_for_boxes
 from assistant.vision.things import missing, named_things
 from assistant.zerogpu import on_gpu
@@ -42,14 +40,14 @@ class Filling:
 @on_gpu(seconds=60)
 def fill_in(
     image: Image,
-    prompt: Annotated[str, Field(min_length=1)],
+    prompt: Prompt,
     mask: Image | None = None,
     what: str = "",
     negative_prompt: str = "",
-    steps: Annotated[int, Field(ge=1, le=100)] | None = None,
-    guidance: Annotated[float, Field(ge=0, le=20)] | None = None,
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None,
-    count: Annotated[int, Field(ge=1, le=4)] = 1,
+    steps: Steps | None = None,
+    guidance: Guidance | None = None,
+    seed: Seed | None = None,
+    count: Count = 1,
     *,
     run: Run,
 ) -> Filling:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from PIL.Image import Image
-from pydantic import Field
 
 from assistant.tools import Run, tool
 from assistant.vision.painting import painter, seeds_from
-from assistant.vision.recipes import Recipe
+from assistant.vision.recipes import Count, Guidance, Prompt, Recipe, Seed, Steps
 from assistant.zerogpu import on_gpu
 
 
@@ -26,14 +24,14 @@ class Painting:
 @tool(needs=[painter])
 @on_gpu(seconds=60)
 def paint_image(
-    prompt: Annotated[str, Field(min_length=1)],
+    prompt: Prompt,
     negative_prompt: str = "",
     width: int | None = None,
     height: int | None = None,
-    steps: Annotated[int, Field(ge=1, le=100)] | None = None,
-    guidance: Annotated[float, Field(ge=0, le=20)] | None = None,
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None,
-    count: Annotated[int, Field(ge=1, le=4)] = 1,
+    steps: Steps | None = None,
+    guidance: Guidance | None = None,
+    seed: Seed | None = None,
+    count: Count = 1,
     *,
     run: Run,
 ) -> Painting:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from assistant.tools import Run, tool
 from assistant.vision.painting import painter, resized, seeds_from
-from assistant.vision.recipes import Recipe
+from assistant.vision.recipes import Count, Guidance, Prompt, Recipe, Seed, Steps
 from assistant.zerogpu import on_gpu
 
 
@@ -27,13 +27,13 @@ class Repainting:
 @on_gpu(seconds=60)
 def repaint_image(
     image: Image,
-    prompt: Annotated[str, Field(min_length=1)],
+    prompt: Prompt,
     strength: Annotated[float, Field(ge=0.05, le=1)] = 0.6,
     negative_prompt: str = "",
-    steps: Annotated[int, Field(ge=1, le=100)] | None = None,
-    guidance: Annotated[float, Field(ge=0, le=20)] | None = None,
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None,
-    count: Annotated[int, Field(ge=1, le=4)] = 1,
+    steps: Steps | None = None,
+    guidance: Guidance | None = None,
+    seed: Seed | None = None,
+    count: Count = 1,
     *,
     run: Run,
 ) -> Repainting:

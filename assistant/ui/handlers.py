@@ -127,9 +127,10 @@ def _show_turn(
         return
     at = {**at, "conversation": turn.conversation}
     empty = gr.update(value={"text": "", "files": []})
-    yield _draw(house, at), empty, gr.update(visible=True), _listing(assistant, at), at
+    shown = _draw(house, at)
+    yield shown, empty, gr.update(visible=True), _listing(assistant, at), at
     try:
-        for frame in _frames(turn, _draw(house, at), lambda artifact: _address(assistant, artifact)):
+        for frame in _frames(turn, shown, lambda artifact: _address(assistant, artifact)):
             yield frame, gr.skip(), gr.skip(), gr.skip(), at
     finally:
         turn.close()

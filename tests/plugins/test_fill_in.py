@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,6 @@ from assistant.vision.painting import painter
 from assistant.vision.segmentation import Mask
 
 FOUND = (Found("dog", 0.9, (20.0, 30.0, 60.0, 70.0)), Found("dog", 0.4, (200.0, 100.0, 220.0, 140.0)))
-
-
-@pytest.fixture(params=["gpu", "cpu"])
-def assistant(request: pytest.FixtureRequest, tiny: Callable[..., Assistant]) -> Assistant:
-    return tiny(request.param, "paint", "preview")
-
-
-@pytest.fixture
-def photo() -> Image:
-    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
-    return Pictures.fromarray(pixels).resize((300, 200))
 
 
 def mask_of(size: tuple[int, int], *boxes: tuple[int, int, int, int]) -> Image:

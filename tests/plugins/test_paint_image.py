@@ -13,11 +13,6 @@ from assistant import Assistant
 from assistant.types import CallProgress, ToolResult
 
 
-@pytest.fixture(params=["gpu", "cpu"])
-def assistant(request: pytest.FixtureRequest, tiny: Callable[..., Assistant]) -> Assistant:
-    return tiny(request.param, "paint", "preview")
-
-
 def painted(assistant: Assistant, **arguments: object) -> ToolResult:
     result = assistant.call("paint_image", **{"prompt": "a red fox"} | arguments)
     assert not result.failed, result.text

@@ -8,24 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image as Pictures
 from PIL.Image import Image, Resampling
 
 from assistant import Assistant
 from assistant.types import ToolResult
 from assistant.vision.painting import painter
-
-
-@pytest.fixture(params=["gpu", "cpu"])
-def assistant(request: pytest.FixtureRequest, tiny: Callable[..., Assistant]) -> Assistant:
-    return tiny(request.param, "paint", "preview")
-
-
-@pytest.fixture
-def photo() -> Image:
-    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
-    return Pictures.fromarray(pixels).resize((300, 200))
 
 
 def repainted(assistant: Assistant, image: Image | Path, **arguments: object) -> ToolResult:
