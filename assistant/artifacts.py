@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS artifacts (
     conversation TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, media_type TEXT NOT NULL,
-    name TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (conversation, id)
+    name TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, alt TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (conversation, id)
 );
 """
 MARKDOWN_ENDINGS = (".md", ".markdown")
+ALT_CHARACTERS = 250  # of what a picture shows; a screen reader reads it out at one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ class ArtifactStore:
         kind, media_type = self._recognise(content, name)
         return self._keep(content, kind, media_type, name)
 
-    def add_image(self, image: Image, name: str) -> Artifact:
-        """Keep a picture that a tool made, as PNG, with what its `info` says of its making under `MAKING`."""
+    def add_image(self, image: Image, name: str, alt: str = "") -> Artifact:
+        """Keep a picture that a tool made and that shows `alt`, as PNG, with what its `info` says under `MAKING`."""
         from PIL.PngImagePlugin import PngInfo
 
         making = PngInfo()
@@ -80,12 +82,20 @@ class ArtifactStore:
         buffer = io.BytesIO()
         # the fastest level: a 10-megapixel photo takes half a second instead of two, for a fifth more bytes
         image.save(buffer, "PNG", pnginfo=making, compress_level=1)
-        return self._keep(buffer.getvalue(), "image", "image/png", name)
+        return self._keep(buffer.getvalue(), "image", "image/png", name, _on_one_line(alt))
+
+    def describe(self, digest: str, alt: str) -> None:
+        """Keep from now on, under each of its handles, what the picture with the SHA-256 `digest` shows."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE artifacts SET alt = ? WHERE conversation = ? AND digest = ?",
+                (_on_one_line(alt), self._conversation, digest),
+            )
 
     def all(self, kind: Kind | None = None) -> list[Artifact]:
         """Return the conversation's artifacts, oldest first."""
         rows = self._database.rows(
-            "SELECT id, kind, media_type, name, digest, size FROM artifacts WHERE conversation = ? ORDER BY rowid",
+            "SELECT id, kind, media_type, name, digest, size, alt FROM artifacts WHERE conversation = ? ORDER BY rowid",
             self._conversation,
         )
         return [Artifact(*row) for row in rows if kind in (None, row["kind"])]
@@ -124,7 +134,7 @@ class ArtifactStore:
         image = open_image(content, name, self._settings)
         return "image", str(image.info["media_type"])
 
-    def _keep(self, content: bytes, kind: Kind, media_type: str, name: str) -> Artifact:
+    def _keep(self, content: bytes, kind: Kind, media_type: str, name: str, alt: str = "") -> Artifact:
         digest = hashlib.sha256(content).hexdigest()
         name = name.encode("utf-8", "replace").decode()  # a file system may hold names that are no text
         with self._database.transaction() as connection:
@@ -132,11 +142,11 @@ class ArtifactStore:
                 "SELECT COUNT(*) FROM artifacts WHERE conversation = ? AND kind = ?",
                 (self._conversation, kind),
             ).fetchone()[0]
-            artifact = Artifact(f"{kind}-{taken + 1}", kind, media_type, name, digest, len(content))
+            artifact = Artifact(f"{kind}-{taken + 1}", kind, media_type, name, digest, len(content), alt)
             write_once(self.path(artifact), content)
             connection.execute(
-                "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (self._conversation, artifact.id, kind, media_type, name, digest, len(content)),
+                "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (self._conversation, artifact.id, kind, media_type, name, digest, len(content), alt),
             )
         return artifact
 
@@ -155,6 +165,11 @@ def read_file(path: Path, settings: Settings) -> bytes:
 def content_path(folder: Path, digest: str) -> Path:
     """Return where in `folder` the content of the SHA-256 `digest` lies."""
     return folder / digest[:2] / digest
+
+
+def _on_one_line(alt: str) -> str:
+    words = " ".join(alt.split())
+    return words if len(words) <= ALT_CHARACTERS else f"{words[: ALT_CHARACTERS - 1]}…"
 
 
 def _check_size(name: str, size: int, settings: Settings) -> None:

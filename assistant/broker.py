@@ -233,7 +233,7 @@ class Broker:
         log.info("freed %s (%.1f GB)", seat.weights.entry.name, seat.bytes / GIGABYTE)
         device = seat.weights.device
         del seat
-        gc.collect()
+        gc.collect()  # a SentenceTransformer points at itself, and what does would stay in memory
         if device == "cuda":
             import torch
 

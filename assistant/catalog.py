@@ -16,11 +16,10 @@ from typing import Literal
 
 from assistant.errors import ModelUnavailable, PluginError
 from assistant.settings import GIGABYTE, Settings
-from assistant.sources import Source, fetch, obstacle, parse_source
+from assistant.sources import OBSTACLE_SECONDS, Source, fetch, obstacle, parse_source
 from assistant.types import Progress
 
 CATALOG = Path(__file__).with_name("catalog.toml")
-OBSTACLE_SECONDS = 60.0
 PROFILES = ("gpu", "cpu", "embedded")
 
 

@@ -95,6 +95,7 @@ class Registry:
                 stop,
                 report=lambda fraction, note: report(CallProgress(call, fraction, note)),
                 send_preview=lambda jpeg: report(CallProgress(call, None, "", jpeg)),
+                keep_alt=store.describe,
             )
             return self._outcome(call, store, run)
 
@@ -150,13 +151,15 @@ def _pack(value: Any, name: str, store: ArtifactStore) -> tuple[str, Any, list[A
     """Split a tool's return value into text for the model, JSON data for programs, and artifacts for people.
 
     Pictures anywhere in it are stored and stand in the data as their handles. The text is the value itself if it is
-    one, its field `text` if it has one, else the data as JSON.
+    one, its field `text` if it has one, else the data as JSON. A text that the tool itself gave says what they show.
     """
     artifacts: list[Artifact] = []
+    said = value.get("text") if isinstance(value, Mapping) else getattr(value, "text", None)
+    alt = said if isinstance(said, str) else f"made by {name}"
 
     def plain(part: Any) -> Any:
         if isinstance(part, Image):
-            artifacts.append(store.add_image(part, f"{name}.png"))
+            artifacts.append(store.add_image(part, f"{name}.png", alt))
             return artifacts[-1].id
         if dataclasses.is_dataclass(part) and not isinstance(part, type):
             return {field.name: plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
@@ -169,5 +172,5 @@ def _pack(value: Any, name: str, store: ArtifactStore) -> tuple[str, Any, list[A
         raise BadInput(f"{name} returned a {type(part).__name__}, which is neither plain data nor a picture.")
 
     data = plain(value)
-    text = data if isinstance(data, str) else data.get("text") if isinstance(data, dict) else None
+    text = data if isinstance(data, str) else said
     return text if isinstance(text, str) else json.dumps(data, ensure_ascii=False), data, artifacts

@@ -123,7 +123,7 @@ def load(role: str, progress: Progress) -> None:
 
 
 def retry_smaller(work: Callable[[bool], T]) -> T:
-    """Run `work(False)`; out of memory, free what is idle and run `work(True)` once, with less at a time.
+    """Run `work(False)`; out of memory, free what is idle and run `work(True)` once, with less at a time if it can.
 
     A second failure becomes a `ToolError` in a sentence.
     """

@@ -16,6 +16,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when huggingface_
 REPOSITORY = Path(__file__).parent.parent
 WANTED = ["*.safetensors", "*.gguf", "*.json", "*.txt", "*.model", "*.jinja"]
 WEIGHTS_ENDINGS = (".safetensors", ".gguf", ".onnx")
+OBSTACLE_SECONDS = 60.0  # how long it holds that something cannot be had
 FORMS = {
     "hub": r"hub:(?P<name>[^@]+)@(?P<version>\w+)",
     "pypi": r"pypi:(?P<name>[^=]+)==(?P<version>[^/]+)/(?P<path>[^#]+)#sha256=(?P<sha256>[0-9a-f]{64})",
@@ -37,6 +40,11 @@ FORMS = {
     "package": r"package:(?P<name>\w+)",
     "models": r"(?P<path>models/.+)",
 }
+
+
+_asking = threading.Lock()
+_out_of_reach_until = 0.0
+"""Until then the hub is not asked again: where a network swallows packets, every question would wait for seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,17 @@ def _cached(source: Source) -> Path | None:
 
 
 def _hub_obstacle(source: Source) -> str | None:
+    global _out_of_reach_until
+    with _asking:  # who comes while another waits for the hub shares the answer that it cannot be reached
+        if time.monotonic() < _out_of_reach_until:
+            return _out_of_reach(source)
+        why = _ask_hub(source)
+        if why == _out_of_reach(source):
+            _out_of_reach_until = time.monotonic() + OBSTACLE_SECONDS
+        return why
+
+
+def _ask_hub(source: Source) -> str | None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
@@ -148,6 +167,10 @@ def _hub_obstacle(source: Source) -> str | None:
     except Exception as error:
         return _hub_sentence(source, error)
     return None
+
+
+def _out_of_reach(source: Source) -> str:
+    return f"the hub cannot be reached for {source.name}; check the connection"
 
 
 def _hub_sentence(source: Source, error: Exception) -> str:
@@ -177,7 +200,7 @@ def _hub_sentence(source: Source, error: Exception) -> str:
         "httpx2",
         "huggingface_hub",
     ):
-        return f"the hub cannot be reached for {source.name}; check the connection"
+        return _out_of_reach(source)
     raise error
 
 

@@ -32,12 +32,13 @@ ARTIFACT_TYPES: dict[Any, Kind] = {Image: "image", Document: "document"}
 
 @dataclass(frozen=True)
 class Run:
-    """What a running tool may ask of the house: a seed, a way to tell progress, and whether it was stopped."""
+    """What a running tool may ask of the house: a seed, ways to tell what it does and sees, whether it was stopped."""
 
     seed: int
     stop: threading.Event
     report: Callable[[float | None, str], None]
     send_preview: Callable[[bytes], None]
+    keep_alt: Callable[[str, str], None] = lambda digest, text: None
 
     def progress(self, fraction: float | None, note: str = "") -> None:
         """Tell how far the work is (`fraction` in 0..1); raises `Cancelled` when the person pressed Stop."""
@@ -50,6 +51,10 @@ class Run:
         buffer = io.BytesIO()
         preview.convert("RGB").save(buffer, "JPEG", quality=80)
         self.send_preview(buffer.getvalue())
+
+    def describe(self, image: Image, text: str) -> None:
+        """Tell what a picture the tool was given shows, for those who do not see it."""
+        self.keep_alt(image.info["digest"], text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send only the seed to another process: from there nothing is told, and Stop does not reach it."""

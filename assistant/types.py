@@ -18,7 +18,10 @@ Progress = Callable[[float | None, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file of a conversation, uploaded or made by a tool. `id` is its handle ("image-1"), `digest` its SHA-256."""
+    """A file of a conversation, uploaded or made by a tool. `id` is its handle ("image-1"), `digest` its SHA-256.
+
+    `alt` is what a picture shows, for those who do not see it, as far as it was known when this value was made.
+    """
 
     id: str
     kind: Kind
@@ -26,6 +29,7 @@ class Artifact:
     name: str
     digest: str
     size: int
+    alt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ def run() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         # read when huggingface_hub is imported, which is later: tiny weights must not enter the real cache
         os.environ |= {"HF_HOME": folder, "HF_HUB_OFFLINE": "1"}
+        # read when torch is imported: work so small, shared by threads, measures how busy their cores are with others
+        os.environ["OMP_NUM_THREADS"] = "1"
         maru = assistant_with(Settings(data=Path(folder) / "data"), Path(folder), "cpu", *ROLES)
         photo = Path(folder) / "photo.png"
         Image.effect_noise((320, 240), 80).convert("RGB").save(photo)

@@ -22,6 +22,7 @@ from assistant.library import count_pages, draw_page
 from assistant.residents import Weights, resident
 from assistant.tools import Run, tool
 from assistant.types import Progress
+from assistant.vision.batches import in_batches
 from assistant.vision.reading import Word, read_words, reader
 from assistant.zerogpu import on_gpu
 
@@ -161,7 +162,7 @@ def _find(question: str, paper: _Paper, words: Mapping[int, Sequence[Word]], run
             run.progress(0.5 + done / len(words) / 2, f"looking for the answer on page {number}")
             picture = paper.picture(number)
             windows = _windows(tokenizer, question, words[number], picture.size, model.config)
-            pixels = image_processor(picture, return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
+            pixels = image_processor(picture, return_tensors="pt")["pixel_values"]
             spans[number] = _best(model, windows, pixels, run)
         threshold = getattr(model.config, "abstain_below", None)
     best = max(spans, key=lambda number: spans[number].score)
@@ -195,16 +196,19 @@ def _best(model: Any, windows: Any, pixels: Any, run: Run) -> _Span:
     """
     import torch
 
-    spans = []
-    for place, ids in enumerate(windows["input_ids"]):
-        run.check()
+    def look(places: Sequence[int]) -> _Span:
+        (place,) = places
+        ids = windows["input_ids"][place]
         boxes = torch.tensor([windows["bbox"][place]], device=model.device)
+        seen = pixels.to(model.device, model.dtype)
         with torch.inference_mode():
-            output = model(torch.tensor([ids], device=model.device), bbox=boxes, pixel_values=pixels)
+            output = model(torch.tensor([ids], device=model.device), bbox=boxes, pixel_values=seen)
         starts = output.start_logits[0, : len(ids)].float().log_softmax(0).cpu()
         ends = output.end_logits[0, : len(ids)].float().log_softmax(0).cpu()
         belongs = zip(windows.sequence_ids(place), windows.word_ids(place), strict=True)
-        spans.append(_likeliest(starts, ends, [word if part == 1 else None for part, word in belongs]))
+        return _likeliest(starts, ends, [word if part == 1 else None for part, word in belongs])
+
+    spans = in_batches(range(len(windows["input_ids"])), 1, look, run.stop)
     return max(spans, key=lambda span: span.score)
 
 

@@ -14,7 +14,7 @@ from PIL.Image import Image
 from pydantic import Field
 
 from assistant.errors import ToolError
-from assistant.residents import Weights, resident
+from assistant.residents import Weights, resident, retry_smaller
 from assistant.tools import Run, tool
 from assistant.zerogpu import on_gpu
 
@@ -86,7 +86,7 @@ def _ask(processor: Any, model: Any, image: Image, question: str) -> Any:
     pixels = processor.image_processor(_padded(image, patches), return_tensors="pt")
     pixels["pixel_values"] = pixels["pixel_values"].to(model.dtype)
     with torch.inference_mode():
-        logits = model(**tokens.to(model.device), **pixels.to(model.device)).logits
+        logits = retry_smaller(lambda _: model(**tokens.to(model.device), **pixels.to(model.device)).logits)
     return logits[0].float().sigmoid().cpu()
 
 

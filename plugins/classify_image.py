@@ -11,7 +11,7 @@ from PIL import ImageDraw, ImageFont
 from PIL.Image import Image
 
 from assistant.errors import ToolError
-from assistant.residents import Weights, resident
+from assistant.residents import Weights, resident, retry_smaller
 from assistant.tools import Run, tool
 from assistant.vision.features import features, middle, zero_shot
 from assistant.zerogpu import on_gpu
@@ -98,9 +98,10 @@ def _classify(image: Image, run: Run) -> tuple[list[str], list[float]]:
     with classifier(run.stop, run.report) as (processor, model):
         run.progress(None, "looking at the picture")
         cut = middle(image) if processor.do_center_crop else image
-        pixels = processor(images=cut, return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
+        pixels = processor(images=cut, return_tensors="pt")["pixel_values"]
         with torch.inference_mode():
-            probabilities = model(pixel_values=pixels).logits[0].float().softmax(0)
+            logits = retry_smaller(lambda _: model(pixel_values=pixels.to(model.device, model.dtype)).logits)
+        probabilities = logits[0].float().softmax(0)
         return [model.config.id2label[i] for i in range(len(probabilities))], probabilities.tolist()
 
 

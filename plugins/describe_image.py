@@ -12,9 +12,10 @@ from assistant.tools import Run, tool
 from assistant.vision.captions import captioner, describe
 from assistant.zerogpu import on_gpu
 
+look = on_gpu(seconds=15)(describe)
 
-@tool(needs=[captioner])
-@on_gpu(seconds=15)
+
+@tool(needs=[captioner], on_upload=True)
 def describe_image(image: Image, max_words: Annotated[int, Field(ge=5, le=100)] = 40, *, run: Run) -> str:
     """Describe what a picture shows, in one sentence.
 
@@ -28,7 +29,8 @@ def describe_image(image: Image, max_words: Annotated[int, Field(ge=5, le=100)] 
         Give me a short caption.
     """
     run.progress(None, "looking at the picture")
-    (sentence,) = describe([image], max_words, run.stop, run.progress)
+    (sentence,) = look([image], max_words, run.stop, run.progress)
     if not sentence:
         raise ToolError("No words were found for this picture. Ask a question about it instead, or try a larger one.")
+    run.describe(image, sentence)
     return sentence

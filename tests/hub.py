@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Visit)
         self.repositories: dict[str, Repository] = {}
         self.requests: list[str] = []
+        self.hangs_up = False  # on everybody, half a second after they asked
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def add(
@@ -82,6 +84,10 @@ class Visit(BaseHTTPRequestHandler):
     def _visit(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
+        if self.server.hangs_up:
+            time.sleep(0.5)
+            self.close_connection = True
+            return None
         form = next((match for form in (TREE, STORED, FILE) if (match := form.fullmatch(path))), None)
         repository = self.server.repositories.get(form["name"]) if form else None
         if form is None or repository is None:

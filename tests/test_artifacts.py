@@ -257,6 +257,25 @@ def test_the_same_content_is_stored_once_under_two_handles(store: ArtifactStore,
     assert files_in(tmp_path / "files") == [store.path(first)]
 
 
+def test_what_a_picture_shows_is_kept_under_each_of_its_handles_here(stores: Callable[[str], ArtifactStore]) -> None:
+    here, there = stores("here"), stores("there")
+    red, blue = (encoded(Pictures.new("RGB", (2, 2), colour)) for colour in ("red", "blue"))
+    for content in (red, blue, red):
+        here.add(content, "file")
+    assert [artifact.alt for artifact in here.all()] == ["", "", ""]
+    there.add(red, "file")
+    here.describe(here.get("image-1").digest, "A red\n square. ")
+    assert [artifact.alt for artifact in here.all()] == ["A red square.", "", "A red square."]
+    assert there.get("image-1").alt == ""
+
+
+def test_what_a_picture_shows_is_kept_at_a_length_that_can_be_listened_to(store: ArtifactStore) -> None:
+    made = store.add_image(Pictures.new("RGB", (2, 2)), "made.png", "much to see\n" * 100)
+    assert made.alt == f"{('much to see ' * 100)[:249]}…" and store.get(made.id) == made
+    store.describe(made.digest, "x" * 250)
+    assert store.get(made.id).alt == "x" * 250
+
+
 def test_handles_are_counted_for_each_kind_and_conversation(stores: Callable[[str], ArtifactStore]) -> None:
     here, there = stores("here"), stores("there")
     red = encoded(Pictures.new("RGB", (2, 2), "red"))

@@ -162,6 +162,30 @@ def test_a_preview_arrives_as_a_picture(store: ArtifactStore) -> None:
         assert (picture.format, picture.size) == ("JPEG", (8, 4))
 
 
+def test_what_a_tool_sees_in_a_picture_is_kept(store: ArtifactStore) -> None:
+    @tool
+    def look_at(image: Image, *, run: Run) -> str:
+        """Look at a picture.
+
+        Args:
+            image: The picture.
+        """
+        run.describe(image.rotate(90), "Something red.")
+        return "done"
+
+    result = run(Registry([look_at], {}), call("look_at", image="image-1"), store)[1]
+    assert result.text == "done"
+    assert (store.get("image-1").alt, store.get("document-1").alt) == ("Something red.", "")
+
+
+def test_a_picture_that_a_tool_makes_shows_what_the_tool_says(registry: Registry, store: ArtifactStore) -> None:
+    _, cut = run(registry, call("cut_image", image="image-1"), store)
+    assert [artifact.alt for artifact in cut.artifacts] == ["Cut in two.", "Cut in two."]
+    _, turned = run(registry, call("turn_image", image="image-1"), store)
+    assert [artifact.alt for artifact in turned.artifacts] == ["made by turn_image"], "a handle shows nothing"
+    assert store.get("image-4") == turned.artifacts[0]
+
+
 def test_every_plugin_file_is_found(make_package: Callable[..., ModuleType]) -> None:
     found = discover(make_package(zebra="echo_low", ape="echo_loud"))
     assert [tool.name for tool in found] == ["echo_loud", "echo_low"]

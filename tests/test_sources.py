@@ -50,6 +50,22 @@ except ModelUnavailable as error:
     print(json.dumps({"refused": str(error), "said": said}))
 """
 
+ASK = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from assistant import sources
+
+def ask(name):
+    return sources.obstacle(sources.parse_source(f"hub:{name}@{sys.argv[1]}"), Path())
+
+with ThreadPoolExecutor() as threads:
+    said = list(threads.map(ask, sys.argv[2:]))
+    said += threads.map(ask, sys.argv[2:])
+sources._out_of_reach_until -= sources.OBSTACLE_SECONDS
+print(json.dumps([*said, ask(sys.argv[2])]))
+"""
+
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
@@ -59,16 +75,25 @@ def hub() -> Iterator[Hub]:
 
 def start(url: str, home: Path, way: str = "catalog", **environment: str) -> dict[str, Any]:
     """Fetch in a new process, as a first or a later start of the program does, with `home` as the hub's cache."""
+    return dict(run(url, home, START, way, str(home), f"hub:{NAME}@{COMMIT}", **environment))
+
+
+def ask_for(url: str, home: Path, *names: str) -> list[str | None]:
+    """Ask what stands in the way of repositories: of all at once, of all again, and a minute later of the first."""
+    return list(run(url, home, ASK, COMMIT, *names))
+
+
+def run(url: str, home: Path, script: str, *arguments: str, **environment: str) -> Any:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING", "ASSISTANT_"))}
     hub_there = {"HF_ENDPOINT": url, "HF_HOME": str(home / "hf"), "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
-        [sys.executable, "-c", START, way, str(home), f"hub:{NAME}@{COMMIT}"],
+        [sys.executable, "-c", script, *arguments],
         env=clean | hub_there | environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    return json.loads(done.stdout)
 
 
 def found(answer: dict[str, Any]) -> dict[str, bytes]:
@@ -119,6 +144,24 @@ def test_an_unreachable_hub_is_a_sentence(tmp_path: Path) -> None:
     with serve() as gone:
         url = gone.url
     assert f"the hub cannot be reached for {NAME}; check the connection." in start(url, tmp_path)["refused"]
+
+
+def test_a_hub_out_of_reach_is_asked_once_a_minute_whatever_it_is_asked_for(hub: Hub, tmp_path: Path) -> None:
+    hub.hangs_up = True
+    names = ["a/caption", "a/vqa", "a/paint"]
+    said = ask_for(hub.url, tmp_path, *names)
+    asked = [*names, *names, names[0]]
+    assert said == [f"the hub cannot be reached for {name}; check the connection" for name in asked]
+    assert len(hub.requests) == 2, "one now and one a minute later"
+
+
+def test_a_hub_that_refuses_one_repository_is_asked_for_the_next(hub: Hub, tmp_path: Path) -> None:
+    hub.add("a/gated", tmp_path / "gated", COMMIT, FILES, token="hf_accepted")
+    hub.add("a/open", tmp_path / "open", COMMIT, FILES)
+    gated, unknown, opened, *_ = ask_for(hub.url, tmp_path, "a/gated", "a/none", "a/open")
+    assert gated is not None and gated.startswith("a/gated needs a token")
+    assert unknown is not None and unknown.startswith("the hub knows no 'a/none'")
+    assert opened is None
 
 
 def test_what_is_not_here_is_not_looked_for_when_the_hub_is_switched_off(hub: Hub, tmp_path: Path) -> None:

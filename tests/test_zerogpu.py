@@ -7,12 +7,16 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from assistant.artifacts import ArtifactStore
+from assistant.database import Database
 from assistant.registry import Registry
+from assistant.settings import Settings
 from assistant.tools import Run, tool
 from assistant.types import ToolCall
 from assistant.zerogpu import on_gpu
@@ -72,7 +76,7 @@ def test_on_zerogpu_a_generator_streams(spaces: list[int]) -> None:
     assert list(on_gpu(seconds=5)(count)(3, threading.Event())) == [0, 1, 2]
 
 
-def test_a_tool_keeps_its_signature_and_runs_there(spaces: list[int]) -> None:
+def test_a_tool_keeps_its_signature_and_runs_there(spaces: list[int], settings: Settings, tmp_path: Path) -> None:
     @tool
     @on_gpu(seconds=7)
     def shout(text: str, *, run: Run) -> str:
@@ -84,7 +88,8 @@ def test_a_tool_keeps_its_signature_and_runs_there(spaces: list[int]) -> None:
         run.progress(0.5, "shouting")
         return f"{text.upper()} {run.seed} {multiprocessing.current_process().pid}"
 
-    events = Registry([shout], {}).run(ToolCall("1", "shout", {"text": "hello"}), None, 3, threading.Event())  # type: ignore[arg-type]
+    store = ArtifactStore(Database(tmp_path / "test.sqlite", ""), tmp_path, "here", settings)
+    events = Registry([shout], {}).run(ToolCall("1", "shout", {"text": "hello"}), store, 3, threading.Event())
     with pytest.raises(StopIteration) as end:
         next(events)
     words, seed, process = end.value.value.text.split()

@@ -13,28 +13,30 @@ from typing import Any
 from assistant.types import Artifact, Message, ToolCall, ToolResult
 
 Bubble = dict[str, Any]
+Shown = tuple[str, str]
+"""The file that the browser may load for an artifact, and what it shows, as far as that is known."""
 STEP_CHARACTERS = 2000  # of a result shown in its step; the rest is counted
 
 
-def bubbles_of(messages: Sequence[Message], address: Callable[[Artifact], str]) -> list[Bubble]:
-    """Draw a stored conversation; `address` gives the file the browser may load for an artifact."""
+def bubbles_of(messages: Sequence[Message], look_up: Callable[[Artifact], Shown]) -> list[Bubble]:
+    """Draw a stored conversation; `look_up` tells of an artifact what is known by now."""
     bubbles: list[Bubble] = []
     for message in messages:
         if message.role == "user":
-            bubbles += said(message, address)
+            bubbles += said(message, look_up)
         elif message.result is not None:
-            bubbles += finished(message.result, address)
+            bubbles += finished(message.result, look_up)
         elif message.text:
             bubbles.append(answer(message.text))
     return bubbles
 
 
-def said(message: Message, address: Callable[[Artifact], str]) -> list[Bubble]:
+def said(message: Message, look_up: Callable[[Artifact], Shown]) -> list[Bubble]:
     """Draw what the person said: each file with its handle, then the words."""
     content: list[Any] = []
     for artifact in message.artifacts:
         if artifact.kind == "image":
-            content.append({"path": address(artifact), "alt_text": f"{artifact.id}: {artifact.name}"})
+            content.append(_picture(f"{artifact.id}, {artifact.name}", look_up(artifact)))
         content.append({"type": "text", "text": f"`{artifact.id}` {_escape(artifact.name)}"})
     if message.text:
         content.append({"type": "text", "text": _escape(message.text)})
@@ -67,23 +69,30 @@ def previewed(call: ToolCall, jpeg: bytes) -> Bubble:
     return _step(call, f'<img alt="preview" src="data:image/jpeg;base64,{picture}">', "pending")
 
 
-def finished(result: ToolResult, address: Callable[[Artifact], str]) -> list[Bubble]:
+def finished(result: ToolResult, look_up: Callable[[Artifact], Shown]) -> list[Bubble]:
     """Draw a tool's outcome, and its pictures below it where they are seen without opening the step."""
     step = _step(result.call, _block(result.text), "done", failed=result.failed)
     if result.receipt is not None:
         step["metadata"]["duration"] = result.receipt.seconds
         step["content"] += "".join(f"\n`{model}`" for model in result.receipt.models)
     pictures = [artifact for artifact in result.artifacts if artifact.kind == "image"]
-    return [
-        step,
-        *(
-            {
-                "role": "assistant",
-                "content": {"path": address(artifact), "alt_text": f"{artifact.id}, made by {result.call.name}"},
-            }
-            for artifact in pictures
-        ),
-    ]
+    drawn = [_picture(artifact.id, look_up(artifact)) for artifact in pictures]
+    return [step, *({"role": "assistant", "content": content} for content in drawn)]
+
+
+def _picture(called: str, shown: Shown) -> dict[str, Any]:
+    """Draw a picture with a text for those who do not see it.
+
+    Gradio's Chatbot leaves out the `alt_text` of a file, but not that of its component for images.
+    """
+    path, alt = shown
+    return {
+        "type": "component",
+        "component": "image",
+        "value": {"path": path, "meta": {"_type": "gradio.FileData"}},
+        "constructor_args": {},
+        "props": {"alt_text": f"{called}: {alt}" if alt else called},
+    }
 
 
 def _step(call: ToolCall, content: str, status: str, failed: bool = False) -> Bubble:

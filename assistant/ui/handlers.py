@@ -29,7 +29,7 @@ from assistant.types import (
     TurnFinished,
 )
 from assistant.ui import bubbles
-from assistant.ui.bubbles import Bubble
+from assistant.ui.bubbles import Bubble, Shown
 
 Seat = dict[str, Any]
 FRAME_SECONDS = 0.06  # a browser cannot show more than about 15 changes a second
@@ -130,14 +130,14 @@ def _show_turn(
     shown = _draw(house, at)
     yield shown, empty, gr.update(visible=True), _listing(assistant, at), at
     try:
-        for frame in _frames(turn, shown, lambda artifact: _address(assistant, artifact)):
+        for frame in _frames(turn, shown, _look_up_in(assistant, turn.conversation)):
             yield frame, gr.skip(), gr.skip(), gr.skip(), at
     finally:
         turn.close()
     yield _draw(house, at), gr.skip(), gr.update(visible=False), _listing(assistant, at), at
 
 
-def _frames(turn: Turn, shown: list[Bubble], address: Callable[[Artifact], str]) -> Iterator[list[Bubble]]:
+def _frames(turn: Turn, shown: list[Bubble], look_up: Callable[[Artifact], Shown]) -> Iterator[list[Bubble]]:
     """Yield the bubbles as events change them, at most one frame in `FRAME_SECONDS`."""
     last, text = 0.0, ""
     for event in turn:
@@ -153,7 +153,7 @@ def _frames(turn: Turn, shown: list[Bubble], address: Callable[[Artifact], str])
             case CallProgress(call, fraction, note):
                 shown = [*shown[:-1], bubbles.progressed(call, fraction, note)]
             case CallFinished(result):
-                shown = [*shown[:-1], *bubbles.finished(result, address)]
+                shown = [*shown[:-1], *bubbles.finished(result, look_up)]
             case Notice(words):
                 shown, text = [*shown, bubbles.note(words)], ""
             case TurnFinished():
@@ -168,12 +168,22 @@ def _draw(house: House, at: Seat) -> list[Bubble]:
         return []
     assistant = house.assistant(at["browser"])
     messages = assistant.conversations.path(at["conversation"])
-    return bubbles.bubbles_of(messages, lambda artifact: _address(assistant, artifact))
+    return bubbles.bubbles_of(messages, _look_up_in(assistant, at["conversation"]))
 
 
 def _listing(assistant: Assistant, at: Seat) -> Any:
     choices = [(conversation.title, conversation.id) for conversation in assistant.conversations.all()]
     return gr.update(choices=choices, value=at["conversation"])
+
+
+def _look_up_in(assistant: Assistant, conversation: str) -> Callable[[Artifact], Shown]:
+    """Return what tells of an artifact its file and what it shows, which may be known only since it was stored."""
+
+    def look_up(artifact: Artifact) -> Shown:
+        known = {there.id: there.alt for there in assistant.artifacts(conversation)}
+        return _address(assistant, artifact), known.get(artifact.id, "")  # a repaired database may have lost it
+
+    return look_up
 
 
 def _address(assistant: Assistant, artifact: Artifact) -> str:

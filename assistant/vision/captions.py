@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import Cancelled
 from assistant.residents import Weights, resident
 from assistant.types import Progress
+from assistant.vision.batches import in_batches
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,21 +41,23 @@ def describe(
     """
     sentences: list[str] = []
     with captioner(stop, progress) as (processor, model):
-        for start in range(0, len(images), BATCH):
-            sentences += _describe(processor, model, list(images[start : start + BATCH]), max_words, stop)
+        for found in in_batches(images, BATCH, lambda some: _describe(processor, model, some, max_words, stop), stop):
+            sentences += found
             progress(len(sentences) / len(images), f"described {len(sentences)} of {len(images)}")
     return sentences
 
 
 def _describe(
-    processor: Any, model: Any, images: list[Image], max_words: int, stop: threading.Event | None
+    processor: Any, model: Any, images: Sequence[Image], max_words: int, stop: threading.Event | None
 ) -> list[str]:
     import torch
 
-    def stopped(tokens: Any, scores: Any, **_: Any) -> Any:
-        return torch.full((len(tokens),), stop is not None and stop.is_set(), device=tokens.device)
+    def is_done(tokens: Any, scores: Any, **_: Any) -> bool:
+        if stop is not None and stop.is_set():
+            raise Cancelled("Stopped.")
+        return False
 
-    pixels = processor(images=images, return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
+    pixels = processor(images=list(images), return_tensors="pt")["pixel_values"].to(model.device, model.dtype)
     with torch.inference_mode():
         # one token more than can be used, so that a row without an end has a word to lose
         rows = model.generate(
@@ -62,10 +65,8 @@ def _describe(
             do_sample=False,
             num_beams=1,
             max_new_tokens=TOKENS_PER_WORD * max_words + 1,
-            stopping_criteria=[stopped],
+            stopping_criteria=[is_done],
         )
-    if stop is not None and stop.is_set():
-        raise Cancelled("Stopped.")
     return [_caption(processor.tokenizer, row, max_words) for row in rows]
 
 

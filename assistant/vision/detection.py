@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import Cancelled, ToolError
-from assistant.residents import Weights, resident
+from assistant.residents import Weights, resident, retry_smaller
 from assistant.types import Progress
 from assistant.vision.boxes import Box, without_repeats
 
@@ -65,7 +65,7 @@ def find(
             raise Cancelled("Stopped.")
         progress(None, f"looking for {', '.join(queries)}")
         with torch.inference_mode():
-            outputs = model(**inputs.to(model.device, model.dtype))
+            outputs = retry_smaller(lambda _: model(**inputs.to(model.device, model.dtype)))
         outputs.pred_boxes = outputs.pred_boxes.float()  # half precision cannot tell neighbouring pixels apart
         (seen,) = processor.post_process_grounded_object_detection(outputs, threshold, [small.size[::-1]])
     boxes, scores, labels = (seen[key].cpu().numpy() for key in ("boxes", "scores", "labels"))

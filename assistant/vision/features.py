@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from assistant.errors import Cancelled
 from assistant.residents import Weights, resident
 from assistant.types import Progress
+from assistant.vision.batches import in_batches
 from assistant.zerogpu import on_gpu
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def embed_images(
 ) -> np.ndarray:
     """Return unit vectors of pictures, (len(images), dimensions) float32; `Cancelled` between batches on `stop`."""
     with features(stop, progress) as (processor, model):
-        return _in_batches(images, lambda batch: _look(processor, model, batch), model, stop, progress)
+        return _vectors(images, lambda batch: _look(processor, model, batch), model, stop, progress)
 
 
 @on_gpu(seconds=15)
@@ -51,7 +51,7 @@ def embed_texts(
 ) -> np.ndarray:
     """Return unit vectors of sentences, (len(texts), dimensions) float32; what exceeds CLIP's 77 tokens is cut off."""
     with features(stop, progress) as (processor, model):
-        return _in_batches(texts, lambda batch: _read(processor, model, batch), model, stop, progress)
+        return _vectors(texts, lambda batch: _read(processor, model, batch), model, stop, progress)
 
 
 def zero_shot(
@@ -68,14 +68,14 @@ def zero_shot(
 
     with features(stop, progress) as (processor, model):
         sentences = [PROMPT.format(label) for label in labels]
-        texts = _in_batches(sentences, lambda batch: _read(processor, model, batch), model, stop, progress)
-        seen = _in_batches([image], lambda batch: _look(processor, model, batch), model, stop, progress)
+        texts = _vectors(sentences, lambda batch: _read(processor, model, batch), model, stop, progress)
+        seen = _vectors([image], lambda batch: _look(processor, model, batch), model, stop, progress)
         scale = float(model.logit_scale.detach().exp())
     probabilities: list[float] = torch.from_numpy(scale * (texts @ seen[0])).softmax(0).tolist()
     return probabilities
 
 
-def _in_batches(
+def _vectors(
     items: Sequence[Any],
     encode: Callable[[list[Any]], Any],
     model: Any,
@@ -86,14 +86,15 @@ def _in_batches(
     import numpy as np
     import torch
 
-    vectors = [np.empty((0, model.config.projection_dim), np.float32)]
-    for start in range(0, len(items), BATCH):
-        if stop is not None and stop.is_set():
-            raise Cancelled("Stopped.")
-        batch = list(items[start : start + BATCH])
+    def unit_vectors(batch: Sequence[Any]) -> Any:
         with torch.inference_mode():
-            vectors.append(torch.nn.functional.normalize(encode(batch).pooler_output.float()).cpu().numpy())
-        progress((start + len(batch)) / len(items), f"{start + len(batch)} of {len(items)}")
+            return torch.nn.functional.normalize(encode(list(batch)).pooler_output.float()).cpu().numpy()
+
+    vectors, done = [np.empty((0, model.config.projection_dim), np.float32)], 0
+    for found in in_batches(items, BATCH, unit_vectors, stop):
+        vectors.append(found)
+        done += len(found)
+        progress(done / len(items), f"{done} of {len(items)}")
     return np.concatenate(vectors)
 
 

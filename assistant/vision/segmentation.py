@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import Cancelled, ToolError
-from assistant.residents import Weights, resident
+from assistant.residents import Weights, resident, retry_smaller
 from assistant.types import Progress
+from assistant.vision.batches import in_batches
 from assistant.vision.boxes import Box, without_repeats
 from assistant.vision.palette import colour
 
@@ -168,7 +169,8 @@ class _Scene:
         self._original, self._resized = inputs["original_sizes"], inputs["reshaped_input_sizes"]
         self._prompts = {name: inputs[name].to(model.device, torch.float32) for name in prompts}
         self._tell(None, "looking at the picture")
-        self._embedding = model.get_image_embeddings(inputs["pixel_values"].to(model.device, model.dtype))
+        pixels = inputs["pixel_values"]
+        self._embedding = retry_smaller(lambda _: model.get_image_embeddings(pixels.to(model.device, model.dtype)))
 
     def answers(self, ambiguous: bool) -> Iterator[tuple[Any, Any]]:
         """Yield for each prompt logits (masks, height, width) and predicted IoU (masks,): three if `ambiguous`, or one.
@@ -178,12 +180,16 @@ class _Scene:
         import torch
 
         (prompts,) = {values.shape[1] for values in self._prompts.values()}
-        for start in range(0, prompts, BATCH):
-            self._tell(start / prompts, "cutting out")
-            batch = {name: values[:, start : start + BATCH] for name, values in self._prompts.items()}
+
+        def answer(places: Sequence[int]) -> tuple[Any, Any]:
+            self._progress(places[0] / prompts, "cutting out")
+            batch = {name: values[:, places] for name, values in self._prompts.items()}
             with torch.inference_mode():
                 out = self._model(image_embeddings=self._embedding, multimask_output=ambiguous, **batch)
-            yield from zip(out.pred_masks[0].float().cpu(), out.iou_scores[0].float().cpu(), strict=True)
+            return out.pred_masks[0].float().cpu(), out.iou_scores[0].float().cpu()
+
+        for masks, scores in in_batches(list(range(prompts)), BATCH, answer, self._stop):
+            yield from zip(masks, scores, strict=True)
 
     def seen(self, logits: Any) -> Any:
         """Return the part of a mask as SAM gives it that is the picture, without the padding."""

@@ -15,9 +15,10 @@ from PIL.Image import Image
 from assistant import Assistant
 from assistant.library import images
 from assistant.types import Artifact, CallFinished, Message, ToolResult
-from plugins.pictures import CAPTION, MARGIN, SIDE
+from plugins.pictures import CAPTION, MARGIN, SIDE, add_image, find_similar_images, search_images
 from tests.conftest import ScriptedModel
 
+TOOLS = (add_image, find_similar_images, search_images)
 COLOURS = ("red", "blue", "lime", "orange", "purple", "teal")
 PICTURE = Artifact("image-1", "image", "image/png", "a.png", "aa", 1)
 NOTHING = "There is no picture to compare with. Attach some, then ask again."
@@ -31,7 +32,7 @@ def collector(tiny: Callable[..., Assistant]) -> Iterator[Callable[..., Assistan
 
     def make(owner: str = "") -> Assistant:
         model = ScriptedModel(*(["A fine picture."] for _ in range(9)))
-        made.append(Assistant(settings, owner or uuid.uuid4().hex, model))
+        made.append(Assistant(settings, owner or uuid.uuid4().hex, model, TOOLS))
         return made[-1]
 
     yield make

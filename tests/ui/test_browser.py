@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from assistant import Assistant
 from assistant.settings import Settings
-from tests.conftest import LETTER
+from tests.conftest import LETTER, ScriptedModel
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = REPOSITORY / "screenshots"
@@ -54,6 +55,14 @@ class Server:
             except OSError:
                 time.sleep(0.1)
         raise AssertionError("the app did not start")
+
+    def describe_first_picture(self, text: str) -> None:
+        """Keep what the first picture of the latest conversation shows, as a tool would."""
+        settings = Settings(data=self._data, profile="embedded")
+        assistant = Assistant(settings, model=ScriptedModel(), tools=[])
+        conversation = assistant.conversations.all()[0].id
+        assistant._store(conversation).describe(assistant.artifacts(conversation)[0].digest, text)
+        assistant.close()
 
     def kill(self) -> None:
         assert self.process is not None
@@ -114,6 +123,25 @@ def test_a_page_of_text_is_read_and_answered(page: Page, letter: Path) -> None:
         expect(chat).to_contain_text(line)
     expect(chat.locator(".bot img[src*='read_text.png']")).to_be_visible()  # the picture with the boxes drawn
     expect(page.locator("#stop")).to_be_hidden()
+
+
+def test_pictures_say_what_they_show_to_those_who_do_not_see_them(page: Page, server: Server, letter: Path) -> None:
+    say(page, "What does it say?", letter)
+    attached, made = page.locator("#chat .user img"), page.locator("#chat .bot img")
+    expect(attached).to_have_attribute("alt", "image-1, letter.png")
+    expect(made).to_have_attribute("alt", f"image-2: {' '.join(LETTER)}")
+    expect(page.locator("#stop")).to_be_hidden()
+    sly = 'A "cat" <img src=x onerror=alert(1)> [a](b) **on** a sofa & `more`.'
+    server.describe_first_picture(sly)
+    say(page, "What is the capital of France?")
+    expect(attached).to_have_attribute("alt", f"image-1, letter.png: {sly}")
+    expect(page.locator("#chat")).to_contain_text("Paris")
+    page.reload()
+    expect(attached).to_have_attribute("alt", f"image-1, letter.png: {sly}")
+    expect(page.locator("#chat")).not_to_contain_text("sofa")
+    for picture in (attached, made):
+        expect(picture).to_have_js_property("naturalWidth", 900)
+    expect(page.locator("#chat").get_by_role("button", name="Fullscreen")).to_have_count(2)
 
 
 def test_documents_are_added_and_the_answer_shows_passage_and_citation(page: Page, tmp_path: Path) -> None:

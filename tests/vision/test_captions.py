@@ -15,6 +15,7 @@ from assistant import Assistant
 from assistant.errors import Cancelled
 from assistant.residents import residents
 from assistant.vision.captions import BATCH, TOKENS_PER_WORD, captioner, describe, to_sentence
+from tests.little_memory import run_out
 
 PROFILES = {"cpu": "BlipForConditionalGeneration", "gpu": "Blip2ForConditionalGeneration"}
 
@@ -62,6 +63,21 @@ def test_batches_change_nothing_and_tell_progress(profile: str) -> None:
     together = describe(images, 5, None, lambda fraction, note: told.append((fraction, note)))
     assert told[-2:] == [(BATCH / (BATCH + 1), "described 8 of 9"), (1.0, "described 9 of 9")]
     assert together == [sentence for image in images for sentence in describe([image], 5)]
+
+
+def test_pictures_without_room_together_are_described_one_by_one(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, tried = pictures(BATCH + 1), []
+    expected = describe(images, 5)
+    with captioner() as (_, model):
+        kind = type(model)
+
+    def is_too_much(model: Any, pixel_values: Any, **_: Any) -> bool:
+        tried.append(len(pixel_values))
+        return len(pixel_values) > 1
+
+    run_out(monkeypatch, kind, "generate", is_too_much)
+    assert describe(images, 5) == expected
+    assert tried == [BATCH, *[1] * (BATCH + 1)]
 
 
 def test_stop_during_a_batch_ends_it_within_a_token(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from assistant import Assistant
 from assistant.errors import Cancelled
 from assistant.residents import residents
 from assistant.vision.features import BATCH, embed_images, embed_texts, features, middle, zero_shot
+from tests.little_memory import run_out
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,17 @@ def test_batches_change_nothing_and_tell_progress() -> None:
     assert told[-2:] == [BATCH / (BATCH + 2), 1.0]
     alone = np.concatenate([embed_images([image]) for image in images])
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_pictures_without_room_together_are_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import CLIPModel
+
+    images, told = [noise(seed) for seed in range(BATCH + 2)], []
+    expected = embed_images(images)
+    run_out(monkeypatch, CLIPModel, "get_image_features", lambda model, pixels: len(pixels) > 1)
+    vectors = embed_images(images, None, lambda fraction, note: told.append(fraction))
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    assert told[-len(images) :] == [(place + 1) / len(images) for place in range(len(images))]
 
 
 def test_stop_ends_the_work_after_the_batch_at_hand() -> None:

@@ -17,6 +17,7 @@ from assistant.errors import Cancelled, ToolError
 from assistant.vision import segmentation
 from assistant.vision.palette import colour
 from assistant.vision.segmentation import Mask, all_masks, draw_masks, mask_at_point, masks_for_boxes, segmenter
+from tests.little_memory import always, once, run_out
 from tests.vision import toy_sam
 from tests.vision.toy_sam import rectangle
 
@@ -146,6 +147,23 @@ def test_everything_in_a_picture_is_found_once_best_first(monkeypatch: pytest.Mo
         assert mask.area > 0.95 * 4 * (right - left) * (bottom - top)
     assert asked == [16] * 64
     assert [round(mask.score, 2) for mask in all_masks(noise((128, 64)), 2)] == [0.95, 0.93]
+
+
+def test_points_without_room_together_are_answered_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = toy_sam.install(monkeypatch, everything)
+    run_out(monkeypatch, SamModel, "forward", lambda self, input_points, **_: input_points.shape[1] > 1)
+    assert [round(mask.score, 2) for mask in all_masks(noise((128, 64)), 50)] == [0.95, 0.93, 0.91]
+    assert asked == [1] * 1024
+
+
+def test_a_picture_without_room_is_looked_at_once_more_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = noise((64, 64))
+    expected = mask_at_point(picture, (30, 30))
+    run_out(monkeypatch, SamModel, "get_image_embeddings", once())
+    assert (mask_at_point(picture, (30, 30)).mask == expected.mask).all()
+    run_out(monkeypatch, SamModel, "get_image_embeddings", always)
+    with pytest.raises(ToolError, match="not enough memory"):
+        mask_at_point(picture, (30, 30))
 
 
 def test_the_points_of_the_grid_are_those_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
