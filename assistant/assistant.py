@@ -21,6 +21,7 @@ from assistant.library import images as images_room
 from assistant.library import library as library_room
 from assistant.llama import LlamaChat
 from assistant.registry import Registry, discover
+from assistant.remote import RemoteChat
 from assistant.residents import Status, install, load, residents
 from assistant.settings import Settings, read_settings
 from assistant.tools import Tool
@@ -80,7 +81,7 @@ class Assistant:
         Args:
             settings: Defaults to the environment and `assistant.toml`.
             owner: Whose data; letters, digits and hyphens.
-            model: The language model; defaults to the catalog's.
+            model: The language model; defaults to the server's that is set, else to the catalog's.
             tools: The tools; default to those in `plugins/`.
         """
         if not owner.replace("-", "").isalnum():
@@ -93,7 +94,7 @@ class Assistant:
         self.conversations = History(self._database)
         self.library = Library(self._database)
         self.images = ImageIndex(self._database, self._home / "files", self.settings)
-        self.model = model or LlamaChat(self.settings)
+        self.model = model or (RemoteChat if self.settings.remote_url else LlamaChat)(self.settings)
         services = {Library: self.library, ImageIndex: self.images}
         self._registry = Registry(discover(plugins) if tools is None else tools, services)
         install(self.settings)
@@ -201,11 +202,17 @@ class Assistant:
 
     def models(self) -> list[Status]:
         """Tell for every role which weights serve it, why, and whether they are loaded."""
-        return residents().status()
+        rows = residents().status()
+        if isinstance(self.model, RemoteChat):
+            return [self.model.status() if row.role == "chat" else row for row in rows]
+        return rows
 
     def load(self, role: str, progress: Progress = lambda fraction, note: None) -> None:
         """Load the model of `role` ("chat", "ocr", …) now instead of when it is first needed."""
-        load(role, progress)
+        if role == "chat" and isinstance(self.model, RemoteChat):
+            progress(None, self.model.describe())  # the server has loaded it
+        else:
+            load(role, progress)
 
     def unload(self, role: str) -> None:
         """Let the model of `role` leave memory; `BadInput` while it is in use."""

@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from assistant.errors import ModelUnavailable, PluginError
 from assistant.settings import GIGABYTE, Settings
 from assistant.sources import OBSTACLE_SECONDS, Source, fetch, obstacle, parse_source
-from assistant.types import Progress
+from assistant.types import Progress, Quantize
 
 CATALOG = Path(__file__).with_name("catalog.toml")
 PROFILES = ("gpu", "cpu", "embedded")
@@ -34,7 +33,7 @@ class Entry:
     dtype: str
     bytes: int
     licence: str
-    quantize: Literal["nf4", "none"] = "none"
+    quantize: Quantize = "none"
     guided: bool = False
     skip: Sequence[str] = ()
     variant: str | None = None
@@ -103,6 +102,11 @@ class Catalog:
         """Bring the chosen weights of `role` to this machine and return where they lie."""
         entry = self.choose(role).entry
         return fetch(entry.source, self._settings.data / "weights", progress)
+
+    @property
+    def compiled(self) -> Path | None:
+        """Where compiled passes of language models are kept, or None where none are to be made."""
+        return self._settings.data / "compiled" if self._settings.compile else None
 
     def obstacle(self, role: str) -> str | None:
         """Say why no weights can serve `role`, or return None; an answer holds for a minute."""

@@ -26,6 +26,12 @@ class Tag:
     text: str
 
 
+class Said(str):
+    """Words of the model itself, whose ids may be known."""
+
+    __slots__ = ()
+
+
 Piece = str | Tag
 
 
@@ -96,19 +102,22 @@ def asked_results(turn: Sequence[Message]) -> list[ToolResult]:
 
 
 def write_prompt(family: Family, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[Piece]:
-    """Write the prompt for a model that chooses tools itself; tool schemas stand without the handles alive now,
-    which change from turn to turn and would spoil the kept prefix."""
-    described = [json.dumps(_describe(tool), ensure_ascii=False) for tool in tools]
+    """Write the prompt for a model that chooses tools itself.
+
+    What changes from turn to turn would spoil the kept prefix: tool schemas stand without the handles alive now, and
+    tools that come and go with files stand last.
+    """
+    described = [json.dumps(describe_tool(tool), ensure_ascii=False) for tool in sorted(tools, key=_takes_files)]
     pieces = [*family.start, *family.turn("system", render("system", tools=described))]
     for turn in turns(messages):
         pieces += family.turn("user", user_text(turn))
         results = {result.call.id: result for result in asked_results(turn)}
         for message in turn:
             if message.role == "assistant" and message.text:
-                pieces += family.turn("assistant", message.text)
+                pieces += family.turn("assistant", Said(message.text))
             for call in message.calls:  # one pair after another: Llama's own template knows one call a message
                 if call.id in results:  # a call that was cut off has none
-                    pieces += family.turn("assistant", write_call(call.name, dict(call.arguments)))
+                    pieces += family.turn("assistant", Said(write_call(call.name, dict(call.arguments))))
                     pieces += family.turn(family.result_role, _result_text(family, results[call.id]))
     return [*pieces, *family.open("assistant")]
 
@@ -120,7 +129,7 @@ def write_guided_prompt(family: Family, messages: Sequence[Message]) -> list[Pie
     for turn in earlier:
         pieces += family.turn("user", turn[0].text)
         pieces += [
-            piece for m in turn if m.role == "assistant" and m.text for piece in family.turn("assistant", m.text)
+            piece for m in turn if m.role == "assistant" and m.text for piece in family.turn("assistant", Said(m.text))
         ]
     results = asked_results(last)
     request = last[0].text
@@ -133,7 +142,11 @@ def user_text(turn: Sequence[Message]) -> str:
     """Write what the person said, after the handles of what they attached and what became of it."""
     said = turn[0]
     asked = asked_results(turn)
-    notes = [shorten(m.result.text) for m in turn if m.result and m.result not in asked]
+    notes = [
+        f"{' '.join(map(str, m.result.call.arguments.values()))}: {shorten(m.result.text)}".removeprefix(": ")
+        for m in turn
+        if m.result and m.result not in asked
+    ]
     files = render("files", files=said.artifacts, notes=notes)
     return f"{files}\n{said.text}".strip()
 
@@ -150,17 +163,23 @@ def shorten(text: str) -> str:
     return f"{text[:RESULT_CHARACTERS]}\n[cut: {len(text) - RESULT_CHARACTERS} more characters]"
 
 
+def _takes_files(tool: ToolSpec) -> bool:
+    return any("x-artifact" in schema for schema in tool.parameters.get("properties", {}).values())
+
+
 def _result_text(family: Family, result: ToolResult) -> str:
     if family.result_role != "user":
         return shorten(result.text)
     return render("result", name=result.call.name, failed=result.failed, text=shorten(result.text))
 
 
-def _describe(tool: ToolSpec) -> dict[str, object]:
+def describe_tool(tool: ToolSpec, handles: bool = False) -> dict[str, object]:
+    """Describe a tool in JSON values, with the `handles` alive now or without."""
     parameters = json.loads(json.dumps(tool.parameters))
     for schema in parameters.get("properties", {}).values():
         if "x-artifact" in schema:
             for node in (schema, *schema.get("anyOf", ())):
-                node.pop("enum", None)
+                if not handles:
+                    node.pop("enum", None)
             del schema["x-artifact"]
     return {"name": tool.name, "description": tool.description, "parameters": parameters}

@@ -196,6 +196,9 @@ def _models(options: argparse.Namespace) -> bool:
         _print_json([dataclasses.asdict(row) for row in rows])
         return True
     for row in rows:
+        if row.profile == "remote":
+            print(f"{row.role:8} {row.name} (remote, on {row.where})")
+            continue
         where = f", in {row.where}, loaded in {row.load_seconds:.1f} s" if row.where else ""
         print(f"{row.role:8} {row.name} ({row.profile}, {row.bytes / 1e9:.2f} GB, {row.licence}{where})")
         if row.reason:

@@ -74,9 +74,9 @@ def measure_peak(device: str) -> Iterator[Peak]:
 
 
 def weights_of(model: Any, declared: int) -> int:
-    """Count the bytes of all tensors in `model`; `declared` where it has none (ONNX has none)."""
+    """Count the bytes of all tensors in `model` and of the cache it says it has; `declared` where none (ONNX) is."""
     tensors = {tensor.data_ptr(): tensor.nbytes for module in modules_of(model) for tensor in _tensors(module)}
-    return sum(tensors.values()) or declared
+    return (sum(tensors.values()) or declared) + getattr(model, "cache_bytes", 0)
 
 
 def modules_of(model: Any, depth: int = 2) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Writes the grammars a reply stays in, in llguidance's Lark dialect, and reads the call that comes out of one.
+"""Writes the grammars a reply stays in, in llguidance's Lark dialect, and reads calls that came with or without.
 
 Knows tool schemas and text, no token and no model.
 """
@@ -13,6 +13,9 @@ from typing import Any
 
 from assistant.types import ToolCall, ToolSpec
 
+CALL_OPENERS = ("{", "```json", "```\n{", "<|python_tag|>", "<tool_call>")
+UNREADABLE = "not valid JSON"  # no tool has this argument, so the check of arguments tells the model what was wrong
+
 
 def read_call(text: str) -> ToolCall | str:
     """Read a call; text that is none (it was cut off by the length limit) stays text."""
@@ -21,6 +24,47 @@ def read_call(text: str) -> ToolCall | str:
         return ToolCall(uuid.uuid4().hex[:8], call["name"], call["parameters"])
     except (ValueError, KeyError, TypeError):
         return text
+
+
+def may_be_call(text: str) -> bool:
+    """Tell whether a reply without a grammar begins like a call, or is still too short to tell."""
+    text = text.lstrip()
+    return any(text.startswith(opener) or opener.startswith(text) for opener in CALL_OPENERS)
+
+
+def find_call(text: str, tools: Sequence[ToolSpec]) -> ToolCall | str:
+    """Read a call that a model without a grammar wrote as text: fenced, tagged, or cut off.
+
+    A call of no offered tool becomes a sentence; text that is no call stays text.
+    """
+    body = text.strip().removesuffix("</tool_call>").rstrip("`\n ")
+    head = re.search(r'"name"\s*:\s*"([^"]*)"\s*,\s*"(?:parameters|arguments)"\s*:\s*', body)
+    if head is None:
+        return text
+    if head[1] not in {tool.name for tool in tools}:
+        return f"The model tried to call {head[1]!r}, which is none of its tools. Ask again in other words."
+    given = body[head.end() :]
+    for braces in ("", "}"):
+        try:
+            arguments = read_arguments(json.JSONDecoder().raw_decode(given + braces)[0])
+            return ToolCall(uuid.uuid4().hex[:8], head[1], arguments)
+        except ValueError:
+            continue
+    return ToolCall(uuid.uuid4().hex[:8], head[1], {UNREADABLE: given})
+
+
+def read_arguments(given: Any) -> dict[str, Any]:
+    """Read arguments that may be JSON, JSON in a string, or cut off, which the check of arguments then refuses."""
+    read = given
+    for _ in range(2):  # some servers wrap the text of the arguments into a string once more
+        if isinstance(read, str) and read.strip():
+            try:
+                read = json.loads(read)
+            except ValueError:
+                break
+    if isinstance(read, dict):
+        return read
+    return {UNREADABLE: given} if given else {}
 
 
 def call_grammar(tools: Sequence[ToolSpec]) -> str:
@@ -34,12 +78,24 @@ def call_grammar(tools: Sequence[ToolSpec]) -> str:
     return "\n".join([f"start: words | {names}", r"words: /[^{\s](.|\n)*/", *rules])
 
 
+def find_problem(tool: ToolSpec) -> str | None:
+    """Say why no model can be held to the parameters of `tool`, or return None."""
+    from llguidance import LLMatcher
+
+    failed, complaints = LLMatcher.validate_grammar_with_warnings(LLMatcher.grammar_from_lark(call_grammar([tool])))
+    if not failed:
+        return None
+    complaint = " ".join(complaints[0].split("\n   1 |")[0].split())  # without the grammar that it shows
+    return complaint.partition("failed to compile JSON schema: ")[2] or complaint
+
+
 def guided_grammar(tool: ToolSpec, request: str, attached: Sequence[str]) -> str:
     """Write the grammar of a call of `tool` with only its required arguments; free text is the request itself.
 
     A file is one that the request names, else one of those last `attached`, else the latest there is.
     """
     properties = tool.parameters.get("properties", {})
+    kinds = {key: value for key, value in tool.parameters.items() if key == "$defs"}  # what a schema may refer to
     values = []
     for name in tool.parameters.get("required", ()):
         schema = dict(properties[name])
@@ -51,7 +107,7 @@ def guided_grammar(tool: ToolSpec, request: str, attached: Sequence[str]) -> str
         value = (
             _literal(json.dumps(request, ensure_ascii=False))
             if is_free_text
-            else f"%json {json.dumps(_strict(schema))}"
+            else f"%json {json.dumps(_strict(schema | kinds))}"
         )
         values.append(f"{_literal(json.dumps(name) + ': ')} {value}")
     head = _literal(f'{{"name": "{tool.name}", "parameters": {{')
@@ -74,9 +130,17 @@ def _literal(text: str) -> str:
 
 
 def _strict(schema: Any) -> dict[str, Any]:
-    """Ask llguidance for JSON without free white space, which small models fill pages with."""
+    """Ask llguidance for JSON without free white space, which small models fill pages with.
+
+    What it cannot hold a model to (distinct items, rare formats) is left to the check of arguments.
+    """
     clean = {key: value for key, value in schema.items() if key != "x-artifact"}
     return {
         **clean,
-        "x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "},
+        "x-guidance": {
+            "whitespace_flexible": False,
+            "item_separator": ", ",
+            "key_separator": ": ",
+            "lenient": True,
+        },
     }

@@ -9,19 +9,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from assistant.background import run_in_background
 from assistant.chat_format import (
     Family,
     Piece,
+    Said,
     Tag,
     asked_results,
     family_of,
     shorten,
     turns,
+    write_call,
     write_guided_prompt,
     write_prompt,
 )
@@ -29,11 +32,14 @@ from assistant.chooser import choose_tool
 from assistant.errors import BadInput, ModelUnavailable
 from assistant.grammars import call_grammar, guided_grammar, quote_grammar, read_call
 from assistant.residents import Weights, load, resident, residents
+from assistant.rounds import Rounds
 from assistant.settings import Settings
-from assistant.types import Message, Notice, Progress, ReplyPart, ToolSpec, Usage
-from assistant.zerogpu import on_gpu
+from assistant.types import Message, Notice, Progress, ReplyPart, ToolCall, ToolSpec, Usage
+from assistant.zerogpu import is_zerogpu, on_gpu
 
 log = logging.getLogger(__name__)
+LEAVING = 4  # turns
+SPOKEN = 512  # answers whose ids are kept
 REPETITION_PENALTY = 1.1  # for guided models, which otherwise repeat themselves without end
 
 
@@ -46,10 +52,23 @@ class Speaker:
     vocabulary: Any
     family: Family
     guided: bool
+    spoken: dict[str, list[int]] = field(default_factory=dict)
+    """The ids of what the model said, by its words: encoding them anew may give other ids, which were never read."""
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes that the KV cache holds of a GPU; of a CPU's memory it takes only what it fills."""
+        return int(self.engine.cache.nbytes) if self.engine.model.device.type == "cuda" else 0
 
     def park(self) -> None:
-        """Give up the KV cache, which would stay on the GPU when the weights leave it."""
-        self.engine.forget()
+        """Move the KV cache to the host with the weights."""
+        self.engine.put_away()
+
+    def remember(self, text: str, ids: list[int]) -> None:
+        """Keep the ids of an answer; the oldest of many leave."""
+        self.spoken[text] = ids
+        while len(self.spoken) > SPOKEN:
+            del self.spoken[next(iter(self.spoken))]
 
 
 @resident("chat")
@@ -57,9 +76,15 @@ def _speaker(weights: Weights, progress: Progress) -> Speaker:
     from assistant.engine.grammar import Vocabulary
     from assistant.engine.load import load_engine
 
-    engine, tokenizer = load_engine(weights.path, weights.entry.dtype, weights.entry.quantize, progress)
+    entry = weights.entry
+    compiled = residents().catalog.compiled if entry.quantize in ("int8", "int4") else None
+    engine, tokenizer = load_engine(weights.path, entry.dtype, entry.quantize, progress, compiled=compiled)
     vocabulary = Vocabulary(tokenizer, engine.vocabulary_size)
-    return Speaker(engine, tokenizer, vocabulary, family_of(tokenizer.get_vocab()), weights.entry.guided)
+    return Speaker(engine, tokenizer, vocabulary, family_of(tokenizer.get_vocab()), entry.guided)
+
+
+_rounds: Rounds[Speaker] = Rounds(_speaker)
+"""Everybody who talks to the model of this process at the same time."""
 
 
 class LlamaChat:
@@ -87,64 +112,17 @@ class LlamaChat:
         """Yield words as they come, at most one call, notices, and the usage at the end."""
         if not residents().is_loaded("chat"):
             yield from run_in_background(self._load_with_notices, stop)
-        started = time.monotonic()
         guided = residents().catalog.choose("chat").entry.guided
-        # before the lease, because choosing takes another model
+        # before the rounds, because choosing takes another model
         plan = _plan_guided(messages, tools) if guided else Plan(tuple(tools))
-        with _speaker(stop) as speaker:
-            ids, left_out = _fit(speaker, plan, messages, self._settings.max_new_tokens)
-        if left_out:
-            yield Notice(f"The conversation is longer than the model reads; its oldest {left_out} turns were left out.")
+        # what tells the relevance holds the library, which cannot go to another process
+        plan = replace(plan, tools=tuple(replace(tool, relevance=None) for tool in plan.tools))
+        draws = self._settings.max_new_tokens, self._settings.temperature, self._settings.seed
         try:
-            yield from self._generate(speaker, plan, ids, stop, started)
-        except RuntimeError as error:  # torch's own, out of memory among them
+            yield from _speak(Request(tuple(messages), plan, *draws), stop)
+        except (RuntimeError, ValueError) as error:  # torch's own, out of memory among them, and the grammar's
             log.exception("the language model failed")
             raise ModelUnavailable(f"The language model broke off ({error}). Send the message again.") from error
-
-    def _generate(
-        self, speaker: Speaker, plan: Plan, ids: list[int], stop: threading.Event, started: float
-    ) -> Iterator[ReplyPart]:
-        draws = self._settings.temperature, self._settings.seed
-        penalty = REPETITION_PENALTY if speaker.guided and not plan.grammar else 1.0
-        tokens = _stream(ids, (self._settings.max_new_tokens, *draws, penalty), plan.grammar, stop)
-        counts: list[Any] = []
-        text, first = "", 0.0
-        for piece in _decode(speaker.tokenizer, _until_count(tokens, counts)):
-            first = first or time.monotonic() - started
-            text += piece
-            if not (plan.tools and text.startswith("{")):
-                yield piece
-        if plan.tools and text.startswith("{") and not stop.is_set():
-            yield read_call(text)
-        for count in counts:
-            yield Usage(count.prompt, count.reused, count.generated, first, time.monotonic() - started)
-
-
-@on_gpu(seconds=60)
-def _stream(
-    ids: list[int], sampling: tuple[int, float, int, float], grammar: str | None, stop: threading.Event | None = None
-) -> Iterator[Any]:
-    """Yield the ids of a reply, then what it took as a `Count`; `sampling` is length, temperature, seed, penalty."""
-    from assistant.engine.decode import Count
-    from assistant.engine.sample import Sampling
-
-    length, temperature, seed, penalty = sampling
-    count, stop = Count(), stop or threading.Event()
-    with _speaker(stop) as speaker:
-        constraint = speaker.vocabulary.constraint(grammar) if grammar else None
-        end = frozenset(_encode(speaker.tokenizer, speaker.family.end))
-        yield from speaker.engine.stream(
-            ids, Sampling(length, temperature, penalty, seed), end, stop, count, constraint
-        )
-    yield count
-
-
-def _until_count(tokens: Iterator[Any], counts: list[Any]) -> Iterator[int]:
-    for token in tokens:
-        if isinstance(token, int):
-            yield token
-        else:
-            counts.append(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +136,66 @@ class Plan:
     def grammar(self) -> str | None:
         """The grammar to stay in."""
         return self.guided or (call_grammar(self.tools) if self.tools else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one reply is made from; plain values, because on ZeroGPU they go to another process."""
+
+    messages: tuple[Message, ...]
+    plan: Plan
+    max_new_tokens: int
+    temperature: float
+    seed: int
+    started: float = field(default_factory=time.monotonic)
+
+
+@on_gpu(seconds=60)
+def _speak(request: Request, stop: threading.Event | None = None) -> Iterator[ReplyPart]:
+    stop = stop or threading.Event()
+    if is_zerogpu():  # this process serves one call, and threads do not come along into it
+        with _speaker(stop) as speaker:
+            yield from (part for part in _answer(speaker, request, stop) if part is not None)
+    else:
+        parts: Iterator[ReplyPart] = _rounds.run(partial(_answer, request=request, stop=stop), stop)
+        yield from parts
+
+
+def _answer(speaker: Speaker, request: Request, stop: threading.Event) -> Iterator[ReplyPart | None]:
+    """Yield the parts of a reply; None where others may have a turn."""
+    from assistant.engine.decode import Count
+
+    count, plan = Count(), request.plan
+    ids, left_out = _fit(speaker, plan, request.messages, request.max_new_tokens)
+    if left_out:
+        yield Notice(f"The conversation is longer than the model reads; its oldest {left_out} turns were left out.")
+    text, first, said = "", 0.0, _Listener(speaker.tokenizer)
+    for batch in _generate(speaker, request, ids, count, stop):
+        piece = said.add(batch)
+        first = first or (time.monotonic() - request.started if batch else 0.0)
+        text += piece
+        yield None if plan.tools and text.startswith("{") else piece or None
+    held = plan.tools and text.startswith("{")
+    part = read_call(text) if held else text
+    # a call will be written anew from its arguments, a number or letter perhaps in another form
+    speaker.remember(write_call(part.name, part.arguments) if isinstance(part, ToolCall) else text, said.ids)
+    if held and not stop.is_set():
+        yield part
+    yield Usage(count.prompt, count.reused, count.generated, first, time.monotonic() - request.started)
+
+
+def _generate(
+    speaker: Speaker, request: Request, ids: list[int], count: Any, stop: threading.Event
+) -> Iterator[list[int]]:
+    from assistant.engine.sample import Sampling
+
+    grammar = request.plan.grammar
+    penalty = REPETITION_PENALTY if speaker.guided and not grammar else 1.0
+    sampling = Sampling(request.max_new_tokens, request.temperature, repetition_penalty=penalty, seed=request.seed)
+    constraint = speaker.vocabulary.constraint(grammar) if grammar else None
+    end = frozenset(speaker.tokenizer.convert_tokens_to_ids([tag.text for tag in speaker.family.end]))
+    copies = bool(asked_results(turns(request.messages)[-1]))
+    return speaker.engine.stream(ids, sampling, end, stop, count, constraint, copies=copies)  # type: ignore[no-any-return]
 
 
 def _plan_guided(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Plan:
@@ -178,35 +216,51 @@ def _fit(speaker: Speaker, plan: Plan, messages: Sequence[Message], room: int) -
     limit = speaker.engine.context - min(room, speaker.engine.context // 2)
     kept = turns(messages)
     size = 0
-    for left_out in range(len(kept)):
+    # several leave at a time: with each leaving the beginning is another, and everything is read again
+    for left_out in (*range(0, len(kept), LEAVING), *range(len(kept))):
         rest = [message for turn in kept[left_out:] for message in turn]
         if speaker.guided:
             pieces = write_guided_prompt(speaker.family, rest)
         else:
             pieces = write_prompt(speaker.family, rest, plan.tools)
-        ids = _encode(speaker.tokenizer, pieces)
+        ids = _encode(speaker.tokenizer, pieces, speaker.spoken)
         size = len(ids)
         if size <= limit:
             return ids, left_out
     raise BadInput(f"This message has {size} tokens; the model reads {limit}. Shorten it and send it again.")
 
 
-def _encode(tokenizer: Any, pieces: Sequence[Piece]) -> list[int]:
-    """Encode tags as control tokens and everything else as plain text, whatever it looks like."""
+def _encode(tokenizer: Any, pieces: Sequence[Piece], spoken: Mapping[str, list[int]]) -> list[int]:
+    """Encode tags as control tokens and everything else as plain text, whatever it looks like; what the model said has
+    the ids in `spoken`."""
     ids: list[int] = []
     for piece in pieces:
         if isinstance(piece, Tag):
             ids.append(tokenizer.convert_tokens_to_ids(piece.text))
+        elif isinstance(piece, Said) and piece in spoken:
+            ids += spoken[piece]
         else:
             ids += tokenizer.encode(piece, add_special_tokens=False, split_special_tokens=True)
     return ids
 
 
-def _decode(tokenizer: Any, ids: Iterator[int]) -> Iterator[str]:
-    """Turn ids into text as soon as they make whole characters."""
-    from tokenizers.decoders import DecodeStream
+class _Listener:
+    """Turns generated ids into text as soon as they make whole characters; `ids` are those of the text so far."""
 
-    stream = DecodeStream(ids=[], skip_special_tokens=True)
-    for token in ids:
-        if text := stream.step(tokenizer.backend_tokenizer, token):
-            yield text
+    def __init__(self, tokenizer: Any) -> None:
+        from tokenizers.decoders import DecodeStream
+
+        self._stream = DecodeStream(ids=[], skip_special_tokens=True)
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._pending: list[int] = []
+        self.ids: list[int] = []
+
+    def add(self, batch: Sequence[int]) -> str:
+        text = ""
+        for token in batch:
+            self._pending.append(token)
+            if piece := self._stream.step(self._tokenizer, token):
+                text += piece
+                self.ids += self._pending
+                self._pending = []
+        return text

@@ -22,6 +22,7 @@ from PIL.Image import Image
 from assistant.artifacts import ArtifactStore
 from assistant.background import run_in_background
 from assistant.errors import AssistantError, BadInput, BadToolCall, Cancelled, PluginError
+from assistant.grammars import find_problem
 from assistant.residents import residents, used
 from assistant.tools import Run, Tool
 from assistant.types import Artifact, CallProgress, Receipt, ToolCall, ToolResult, ToolSpec
@@ -49,12 +50,15 @@ class Registry:
     """The tools of the house with the services it gives them."""
 
     def __init__(self, tools: Iterable[Tool], services: Mapping[type, Any]) -> None:
-        """Hold `tools`; a keyword-only parameter of a type that is neither `Run` nor in `services` is refused."""
+        """Hold `tools`; refused is a keyword-only parameter of a type that is neither `Run` nor in `services`, and
+        parameters that no grammar can be made of."""
         self.tools = {tool.name: tool for tool in tools}
         self._services = services
         for tool in self.tools.values():
             if unknown := [name for name, kind in tool.given.items() if kind is not Run and kind not in services]:
                 raise PluginError(f"{tool.name}: nothing is known to give its keyword-only parameters {unknown}.")
+            if problem := find_problem(ToolSpec(tool.name, tool.description, tool.parameters())):
+                raise PluginError(f"{tool.name}: its parameters cannot be had from a language model: {problem}.")
 
     def offered(self, alive: Sequence[Artifact]) -> list[ToolSpec]:
         """Describe the tools whose inputs exist and whose models can be had."""

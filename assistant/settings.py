@@ -3,11 +3,12 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 import pydantic
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -42,14 +43,41 @@ class Settings(BaseSettings):
     idle_minutes: float = Field(
         default=30, ge=0, description="After how long an unused model leaves memory; 0 is never."
     )
+    compile: bool = Field(
+        default=True,
+        description="Compile the language model for this CPU once, beside the first answers; later ones come faster.",
+    )
     max_rounds: int = Field(
         default=5, ge=1, le=20, description="How often the model may answer or call tools in a turn."
     )
     max_new_tokens: int = Field(default=1024, ge=1, description="The longest answer, in tokens.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 always takes the likeliest token.")
     seed: int = Field(default=0, ge=0, description="Seed of sampling and of tools that draw at random.")
+    remote_url: str = Field(
+        default="", description="Where a server with a language model is, such as `http://127.0.0.1:8000/v1`."
+    )
+    remote_model: str = Field(default="", description="Which of that server's models to use; not needed if it has one.")
+    remote_key: SecretStr = Field(default=SecretStr(""), description="The key for that server, if it wants one.")
     max_upload_mb: float = Field(default=100, gt=0, description="The largest file accepted, in MB.")
     max_pixels_millions: float = Field(default=100, gt=0, description="The largest picture accepted, in megapixels.")
+
+    @field_validator("remote_url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+            raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+        if "@" in parts.netloc:
+            raise ValueError("must be without user and password; set remote_key instead")
+        return url.rstrip("/")
+
+    @field_validator("remote_key")
+    @classmethod
+    def _check_key(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value().strip()
+        if not all("!" <= character <= "~" for character in text):
+            raise ValueError("must be of plain letters, digits and signs")
+        return SecretStr(text)
 
     @classmethod
     def settings_customise_sources(
@@ -75,9 +103,14 @@ def read_settings() -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"assistant.toml is not valid TOML: {error}. Correct the line and try again.") from None
     except pydantic.ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}, got {e['input']!r}" for e in error.errors()
-        )
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_complaint(e)}" for e in error.errors())
         raise BadInput(
             f"A setting (ASSISTANT_… or assistant.toml) is wrong: {problems}. The settings are: {known}."
         ) from None
+
+
+def _complaint(error: Any) -> str:
+    """Say what is wrong with a value; what may hold a key (`api_key`, `http://me:key@host`) is not shown."""
+    may_show = error["loc"][0] in Settings.model_fields and "remote" not in str(error["loc"][0])
+    said = error["msg"].removeprefix("Value error, ").lower()
+    return f"{said}, got {error['input']!r}" if may_show else said

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 Kind = Literal["image", "document"]
 Role = Literal["user", "assistant", "tool"]
+Quantize = Literal["nf4", "nf4-head", "int8", "int4", "none", "gptq", "bitnet"]
 Progress = Callable[[float | None, str], None]
 """Told a fraction in 0..1 (None where it is unknown) and a short note."""
 

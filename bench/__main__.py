@@ -1,4 +1,4 @@
-"""Runs one benchmark: `python -m bench NAME [--json]`, where NAME is a module of this package."""
+"""Runs one benchmark: `python -m bench NAME [--json] [--device cuda]`, where NAME is a module of this package."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ import bench
 
 
 def main() -> int:
-    """Print one line per figure, with the load of the machine, which tells how far to trust it."""
+    """Print one line per figure, with the load of the machine, which tells how far to trust it, and the threads."""
     names = sorted(info.name for info in pkgutil.iter_modules(bench.__path__) if not info.name.startswith("_"))
     parser = argparse.ArgumentParser(prog="python -m bench", description=bench.__doc__)
     parser.add_argument("name", choices=names)
     parser.add_argument("--json", action="store_true", help="print JSON lines")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: what is measured on a GPU only")
     options = parser.parse_args()
-    for figure in importlib.import_module(f"bench.{options.name}").run():
-        figure["load"] = round(os.getloadavg()[0], 2)
+    module = importlib.import_module(f"bench.{options.name}")
+    if options.device == "cuda" and not hasattr(module, "run_on_gpu"):
+        parser.error(f"{options.name} has no figures for a GPU")
+    for figure in module.run_on_gpu() if options.device == "cuda" else module.run():
+        import torch  # only now: a benchmark may set what torch reads when it is imported
+
+        figure |= {"load": round(os.getloadavg()[0], 2), "threads": torch.get_num_threads()}
         if options.json:
             sys.stdout.write(json.dumps(figure) + "\n")
         else:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported, and so is HF_HOME
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="maru-hub-")
+os.environ["ASSISTANT_COMPILE"] = "false"  # minutes of work; tests that need it do it themselves
 
 import platformdirs
 import pytest
@@ -42,6 +43,15 @@ LETTER = (
 def pytest_unconfigure() -> None:
     """Remove what the tests downloaded."""
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no GPU here")
 
 
 class ScriptedModel:

@@ -26,6 +26,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "assistant.catalog",
         "assistant.chat_format",
         "assistant.chooser",
+        "assistant.completions",
         "assistant.database",
         "assistant.embedder",
         "assistant.engine.*",
@@ -36,7 +37,9 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "assistant.parking",
         "assistant.pictures",
         "assistant.prompts",
+        "assistant.remote",
         "assistant.residents",
+        "assistant.rounds",
         "assistant.sources",
         "assistant.tools",
         "assistant.vision.*",
@@ -57,14 +60,15 @@ WALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "transformers": ((ENGINE,), ("assistant.weights", "plugins.*", "assistant.vision.*")),
     "diffusers": ((), ("plugins.*", "assistant.vision.*")),
     "bitsandbytes": ((ENGINE,), ()),
-    "llguidance": ((ENGINE,), ()),
+    "llguidance": ((ENGINE,), ("assistant.grammars",)),
     "gradio": ((UI,), ()),
+    "httpx2": ((), ("assistant.completions",)),
     "fastapi": ((API,), ()),
     "mcp": ((API,), ()),
 }
 # Packages that take long to import, and the rooms that may do so at their top level.
 HEAVY = (
-    *("diffusers", "faiss", "gradio", "huggingface_hub", "onnxruntime", "pypdfium2"),
+    *("diffusers", "faiss", "gradio", "httpx2", "huggingface_hub", "onnxruntime", "pypdfium2"),
     *("rapidocr", "sentence_transformers", "torch", "transformers"),
 )
 HEAVY_ROOMS = (ENGINE, UI)

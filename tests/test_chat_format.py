@@ -148,13 +148,13 @@ def test_a_long_result_is_cut_with_a_sentence() -> None:
     asked = [user("Count."), said("", COUNT), result(COUNT, "x" * (RESULT_CHARACTERS + 5))]
     assert cut in talk(LLAMA3, *asked)
     uploaded = [user("", PAPER), result(COUNT, "x" * (RESULT_CHARACTERS + 5))]
-    assert f"[document-1: notes.txt]\n[{cut}]" in talk(LLAMA3, *uploaded)
+    assert f"[document-1: notes.txt]\n[Bär: {cut}]" in talk(LLAMA3, *uploaded)
 
 
 def test_files_and_what_became_of_them_stand_before_the_words() -> None:
     turn = [user("What is it?", PICTURE, PAPER), result(TURN, "notes.txt was added."), said("", COUNT)]
     pieces = talk(LLAMA3, *turn, result(COUNT, "3"))
-    words = "[image-1: red.png]\n[document-1: notes.txt]\n[notes.txt was added.]\nWhat is it?"
+    words = "[image-1: red.png]\n[document-1: notes.txt]\n[image-1: notes.txt was added.]\nWhat is it?"
     assert pieces[: len(llama("user", words))] == llama("user", words)
     assert pieces.count("ipython") == 1
 
@@ -170,8 +170,8 @@ def test_tools_are_described_without_the_handles_alive_now() -> None:
     system = pieces[5]
     assert isinstance(system, str) and "x-artifact" not in system
     lines = [json.loads(line) for line in system.splitlines() if line.startswith('{"name": "') and "descr" in line]
-    assert [line["name"] for line in lines] == ["turn_image", "count_letters"]
-    assert lines[0]["parameters"]["properties"]["image"] == {"type": "string", "description": "The picture to turn."}
+    assert [line["name"] for line in lines] == ["count_letters", "turn_image"], "what comes and goes with files is last"
+    assert lines[1]["parameters"]["properties"]["image"] == {"type": "string", "description": "The picture to turn."}
     assert specs[0].parameters["properties"]["image"]["enum"] == ["image-1"], "the caller's schema is left alone"
 
 

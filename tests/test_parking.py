@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
+from assistant.engine.decode import Count
 from assistant.engine.load import load_engine
+from assistant.engine.sample import Sampling
 from assistant.footprints import modules_of, weights_of
 from assistant.llama import Speaker
 from assistant.parking import Parking
-from tests.engine.conftest import tiny_folder, tiny_model, tiny_tokenizer  # noqa: F401
+from tests.engine.conftest import ids_of, tiny_folder, tiny_model, tiny_tokenizer  # noqa: F401
 
+LONG = [(7 * i) % 256 for i in range(100)]
 IDS = torch.tensor([[256, 72, 101, 108, 108, 111]])
 
 
@@ -47,10 +51,19 @@ def test_the_copy_on_the_host_is_made_once(speaker: Speaker) -> None:
     assert weight.data_ptr() == first
 
 
-def test_parking_gives_up_the_kv_cache(speaker: Speaker) -> None:
-    speaker.engine._cached = [1, 2, 3]
-    Parking(speaker, "cpu").leave()
-    assert speaker.engine._cached == []
+def test_the_kv_cache_leaves_the_device_and_is_used_again(speaker: Speaker) -> None:
+    def say() -> tuple[list[int], int]:
+        count = Count()
+        stream = speaker.engine.stream(LONG, Sampling(8), frozenset(), threading.Event(), count)
+        return ids_of(stream), count.reused
+
+    first, _ = say()
+    parking = Parking(speaker, "cpu")
+    parking.leave()
+    assert speaker.engine.cache.ids == []
+    assert speaker.engine.cache.nbytes == 0
+    parking.come_back()
+    assert say() == (first, len(LONG) - 1)
 
 
 def test_weights_are_found_and_counted_wherever_a_loader_put_them(speaker: Speaker) -> None:

@@ -5,6 +5,7 @@ llguidance and not xgrammar: on a CPU machine it brings 3 MB and numpy, xgrammar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import llguidance.hf
@@ -40,6 +41,14 @@ class Constraint:
         """Return which tokens may come next: (vocabulary,), bool, on the CPU; the end token when the text may end."""
         bias = bytearray(self._matcher.compute_logit_bias())
         return torch.frombuffer(bias, dtype=torch.uint8)[: self._size] > 0
+
+    def permits(self, token: int) -> bool:
+        """Tell whether `token` may come next; much cheaper than `allowed`."""
+        return self.possible([token]) == 1
+
+    def possible(self, guess: Sequence[int]) -> int:
+        """Return how many tokens of `guess` could come next, one after another; nothing is taken."""
+        return int(self._matcher.validate_tokens(list(guess)))
 
     def accept(self, token: int) -> list[int]:
         """Take `token` and return the tokens that must follow it whatever the model thinks."""

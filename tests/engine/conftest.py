@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from assistant.catalog import Catalog, Machine
+from assistant.engine.decode import Count, Engine
+from assistant.engine.load import load_engine
+from assistant.engine.sample import Sampling
+from assistant.settings import Settings
+from assistant.types import Quantize
 
 CONTROL = [
     "<|begin_of_text|>",
@@ -17,6 +28,74 @@ CONTROL = [
     "<|eom_id|>",
     "<|end_of_text|>",
 ]
+
+
+PROMPT = [256, 72, 101, 108, 108, 111, 32, 119, 111, 114, 108, 100]
+GREEDY = Sampling(max_new_tokens=24)
+SLACK = 0.3  # logits: what rounding to bfloat16 may change about the order of two tokens; they spread over 5 and more
+
+
+def quiet(fraction: float | None, note: str) -> None:
+    """Take progress and say nothing."""
+
+
+def ids_of(batches: Iterable[list[int]]) -> list[int]:
+    """Join what an engine yields."""
+    return [token for batch in batches for token in batch]
+
+
+def speak(
+    engine: Engine,
+    prompt: Sequence[int],
+    sampling: Sampling = GREEDY,
+    end: frozenset[int] = frozenset(),
+    count: Count | None = None,
+    **options: Any,
+) -> list[int]:
+    """Return everything that `engine` generates after `prompt`."""
+    return ids_of(engine.stream(prompt, sampling, end, threading.Event(), count or Count(), **options))
+
+
+def reference(model: Any, prompt: Sequence[int], new: int = GREEDY.max_new_tokens) -> list[int]:
+    """Return what transformers itself generates greedily with `model`, always `new` tokens."""
+    ids = torch.tensor([prompt], device=model.device)
+    out = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),  # else it takes every 0 for a gap
+        max_new_tokens=new,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    return list(out[0, len(prompt) :].tolist())
+
+
+def logits_of(model: Any, prompt: Sequence[int]) -> torch.Tensor:
+    """Return the logits of `model` at every position of `prompt`, float32, on the CPU."""
+    with torch.inference_mode():
+        return model(torch.tensor([prompt], device=model.device)).logits[0].float().cpu()
+
+
+def lost(model: Any, prompt: Sequence[int], generated: Sequence[int]) -> float:
+    """Return how far below the likeliest the unlikeliest of the `generated` tokens is, in logits of `model`."""
+    logits = logits_of(model, [*prompt, *generated])[len(prompt) - 1 : -1]
+    return float((logits.amax(1) - logits[torch.arange(len(generated)), torch.tensor(generated)]).max())
+
+
+def twin_of(model: Any) -> Any:
+    """Copy a model as it is, to be run the way transformers does it."""
+    twin = copy.deepcopy(model)
+    twin.set_attn_implementation("sdpa")
+    return twin
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Let tiny models run on one thread: more gain nothing, and on a busy machine they wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +109,7 @@ def tiny_model() -> LlamaForCausalLM:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=2048,
+        initializer_range=0.2,  # ten times the usual: it says something else at every position, and not by a hair
         bos_token_id=256,
         eos_token_id=259,
         rope_parameters={
@@ -64,3 +144,62 @@ def tiny_folder(
     tiny_model.save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def engine(tiny_model: LlamaForCausalLM) -> Engine:
+    return Engine(copy.deepcopy(tiny_model))
+
+
+@pytest.fixture(scope="session")
+def twin(tiny_model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """The tiny model as transformers runs it."""
+    return twin_of(tiny_model)
+
+
+@pytest.fixture
+def passes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The first position and the number of tokens of every eager pass that `engine` has made."""
+    eager, made = engine._eager, []
+
+    def watched(ids: torch.Tensor, start: int, *others: Any) -> torch.Tensor:
+        made.append((start, len(ids)))
+        return eager(ids, start, *others)
+
+    monkeypatch.setattr(engine, "_eager", watched)
+    return made
+
+
+class Embedded:
+    """The embedded model in one form, with a copy that transformers runs."""
+
+    def __init__(self, file: Path, dtype: str, quantize: Quantize) -> None:
+        self.engine, self.tokenizer = load_engine(file, dtype, quantize, quiet, context=2048)
+        self.twin = twin_of(self.engine.model)
+        self.exact = dtype == "float32"
+
+    def question(self, text: str) -> list[int]:
+        said = f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
+        return list(self.tokenizer.encode(said, add_special_tokens=False))
+
+    def check(self, prompt: Sequence[int], generated: Sequence[int]) -> None:
+        """Assert that `generated` is what `generate` says, up to what rounding to bfloat16 may change."""
+        if self.exact:
+            assert list(generated) == reference(self.twin, prompt, len(generated))
+        else:
+            assert lost(self.twin, prompt, generated) <= SLACK
+
+
+@pytest.fixture(scope="session")
+def embedded_file(house: Settings) -> Path:
+    """The GGUF file of the embedded model."""
+    return Catalog(house, Machine(False, 10**12)).fetch("chat", quiet)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[("float32", "none"), ("bfloat16", "int8"), ("bfloat16", "int4")],
+    ids=["whole", "int8", "int4"],
+)
+def embedded(request: pytest.FixtureRequest, embedded_file: Path) -> Embedded:
+    return Embedded(embedded_file, *request.param)
