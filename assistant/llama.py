@@ -51,6 +51,7 @@ class Speaker:
     tokenizer: Any
     vocabulary: Any
     family: Family
+    end: frozenset[int]
     guided: bool
     spoken: dict[str, list[int]] = field(default_factory=dict)
     """The ids of what the model said, by its words: encoding them anew may give other ids, which were never read."""
@@ -79,8 +80,9 @@ def _speaker(weights: Weights, progress: Progress) -> Speaker:
     entry = weights.entry
     compiled = residents().catalog.compiled if entry.quantize in ("int8", "int4") else None
     engine, tokenizer = load_engine(weights.path, entry.dtype, entry.quantize, progress, compiled=compiled)
-    vocabulary = Vocabulary(tokenizer, engine.vocabulary_size)
-    return Speaker(engine, tokenizer, vocabulary, family_of(tokenizer.get_vocab()), entry.guided)
+    family = family_of(tokenizer.get_vocab())
+    end = frozenset(tokenizer.convert_tokens_to_ids([tag.text for tag in family.end]))
+    return Speaker(engine, tokenizer, Vocabulary(tokenizer, engine.vocabulary_size, end), family, end, entry.guided)
 
 
 _rounds: Rounds[Speaker] = Rounds(_speaker)
@@ -193,9 +195,8 @@ def _generate(
     penalty = REPETITION_PENALTY if speaker.guided and not grammar else 1.0
     sampling = Sampling(request.max_new_tokens, request.temperature, repetition_penalty=penalty, seed=request.seed)
     constraint = speaker.vocabulary.constraint(grammar) if grammar else None
-    end = frozenset(speaker.tokenizer.convert_tokens_to_ids([tag.text for tag in speaker.family.end]))
     copies = bool(asked_results(turns(request.messages)[-1]))
-    return speaker.engine.stream(ids, sampling, end, stop, count, constraint, copies=copies)  # type: ignore[no-any-return]
+    return speaker.engine.stream(ids, sampling, speaker.end, stop, count, constraint, copies=copies)  # type: ignore[no-any-return]
 
 
 def _plan_guided(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Plan:

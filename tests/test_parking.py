@@ -23,7 +23,7 @@ IDS = torch.tensor([[256, 72, 101, 108, 108, 111]])
 @pytest.fixture(params=["none", "nf4"])
 def speaker(request: pytest.FixtureRequest, tiny_folder: Path) -> Speaker:  # noqa: F811
     engine, tokenizer = load_engine(tiny_folder, "bfloat16", request.param, lambda fraction, note: None)
-    return Speaker(engine, tokenizer, None, None, guided=False)  # type: ignore[arg-type]
+    return Speaker(engine, tokenizer, None, None, frozenset(), guided=False)  # type: ignore[arg-type]
 
 
 def logits(speaker: Speaker) -> torch.Tensor:

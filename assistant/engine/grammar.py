@@ -5,7 +5,7 @@ llguidance and not xgrammar: on a CPU machine it brings 3 MB and numpy, xgrammar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import llguidance.hf
@@ -16,10 +16,11 @@ from llguidance import LLMatcher, LLTokenizer
 class Vocabulary:
     """A tokenizer prepared for grammars; making one takes about a third of a second."""
 
-    def __init__(self, tokenizer: Any, size: int) -> None:
-        """Prepare `tokenizer` for a model with `size` logits."""
+    def __init__(self, tokenizer: Any, size: int, end: Collection[int] | None = None) -> None:
+        """Prepare `tokenizer` for a model with `size` logits that ends with any of `end`, or as the tokenizer says."""
         self.size = size
-        self._tokenizer: LLTokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=size)
+        ends = None if end is None else list(end)
+        self._tokenizer: LLTokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=size, eos_token=ends)
 
     def constraint(self, lark: str) -> Constraint:
         """Start a grammar in llguidance's Lark dialect; `ValueError` when it is wrong."""

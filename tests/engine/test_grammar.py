@@ -152,3 +152,13 @@ def test_the_embedded_model_quotes_a_line_in_few_passes(embedded: Embedded) -> N
     )
     assert guessed == alone
     assert count.passes < 4 < len(alone)
+
+
+def test_words_may_end_with_any_end_of_the_model_whatever_the_tokenizer_calls_its_own(
+    tiny_tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    other = tiny_tokenizer.convert_tokens_to_ids("<|eom_id|>")
+    words = Vocabulary(tiny_tokenizer, 320, {END, other}).constraint("start: /[a-z]*/")
+    assert words.permits(END)
+    assert words.permits(other)
+    assert not Vocabulary(tiny_tokenizer, 320).constraint("start: /[a-z]*/").permits(other)
