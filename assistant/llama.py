@@ -115,8 +115,11 @@ class LlamaChat:
         if not residents().is_loaded("chat"):
             yield from run_in_background(self._load_with_notices, stop)
         guided = residents().catalog.choose("chat").entry.guided
-        # before the rounds, because choosing takes another model
-        plan = _plan_guided(messages, tools) if guided else Plan(tuple(tools))
+        plan = Plan(tuple(tools))
+        if guided:
+            # before the rounds, because choosing takes another model, and on a thread that ends: a thread keeps the
+            # helpers that torch gave it, and with more of them than cores the model's own wait four times as long
+            plan = yield from run_in_background(lambda report: _plan_guided(messages, tools), stop)
         # what tells the relevance holds the library, which cannot go to another process
         plan = replace(plan, tools=tuple(replace(tool, relevance=None) for tool in plan.tools))
         draws = self._settings.max_new_tokens, self._settings.temperature, self._settings.seed

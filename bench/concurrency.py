@@ -10,6 +10,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from assistant.engine.decode import Count, Engine
@@ -65,7 +66,9 @@ class _People:
 def run() -> Iterator[Figure]:
     """Yield one figure after another."""
     home = Embedded()
-    ours = home.compiled()
+    # loaded on a thread that ends, as the program does: see `LlamaChat.reply` on the helpers that a thread keeps
+    with ThreadPoolExecutor(1) as aside:
+        ours = aside.submit(home.compiled).result()
     people = _People(ours)
     yield from _short_beside_long(home, ours, people)
     for count in (2, 4):

@@ -597,6 +597,20 @@ def test_the_embedded_model_answers_from_documents_with_the_citation(maru: Assis
     assert text_of(events) == "[garden.md] Tomatoes need six hours of sun and water twice a week."
 
 
+def test_a_tool_is_chosen_on_a_thread_that_ends(maru: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def choose(*_: object) -> None:
+        threads.append(threading.current_thread())
+
+    monkeypatch.setattr("assistant.llama.choose_tool", choose)
+    list(maru.chat("What is the capital of France?"))
+    (thread,) = threads
+    thread.join(WAIT)
+    assert thread is not threading.current_thread()
+    assert not thread.is_alive()
+
+
 def test_the_embedded_model_talks_without_a_tool(maru: Assistant) -> None:
     events = list(maru.chat("What is the capital of France?"))
     assert not any(isinstance(event, CallFinished) for event in events)
