@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import transformers
 from torch.export import Dim, export
@@ -25,6 +26,7 @@ from assistant.engine.forward import Step
 from assistant.engine.packed import GROUP
 
 log = logging.getLogger(__name__)
+COMPILER_BYTES = 1_500_000_000  # what compiling takes beside the weights, which are there twice while they are packed
 OPTIONS = {
     "aot_inductor.package_constants_in_so": False,
     # finish the rotated query before the loop over the keys: written into it, its sines are computed for every key
@@ -33,10 +35,14 @@ OPTIONS = {
 }
 
 
-def compiler_obstacle() -> str | None:
-    """Say why nothing can be compiled here, or return None."""
+def compiler_obstacle(model: Any) -> str | None:
+    """Say why `model` cannot be compiled here now, or return None."""
     compiler = os.environ.get("CXX", "g++")
-    return None if shutil.which(compiler) else f"there is no C++ compiler ({compiler}); install g++ for faster answers"
+    if not shutil.which(compiler):
+        return f"there is no C++ compiler ({compiler}); install g++ for faster answers"
+    need = COMPILER_BYTES + 2 * sum(tensor.nbytes for tensor in _constants(model).values())
+    free = psutil.virtual_memory().available
+    return None if free > need else f"compiling takes {need / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
 
 
 def package_of(folder: Path, model: Any, capacity: int) -> Path:

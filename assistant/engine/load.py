@@ -113,7 +113,7 @@ def _prepare_compiled(engine: Engine, path: Path, dtype: str, quantize: str, fol
     engine.package = package_of(folder, engine.model, engine.context)
     if engine.package.exists():
         return
-    if obstacle := compiler_obstacle():
+    if obstacle := compiler_obstacle(engine.model):
         log.warning("answers will be slower: %s", obstacle)
         return
     process = compile_apart(path, dtype, quantize, engine.context, folder)

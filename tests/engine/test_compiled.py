@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from assistant.engine import load
-from assistant.engine.compiled import Compiled, compile_step, compiler_obstacle, package_of
+from assistant.engine.compiled import Compiled, compile_step, package_of
 from assistant.engine.decode import Count, Engine
 from assistant.engine.load import load_engine
 from assistant.engine.packed import pack_linears
@@ -22,7 +23,7 @@ from assistant.engine.sample import Sampling
 from tests.engine.conftest import GREEDY, PROMPT, SLACK, lost, quiet, reference, speak, twin_of
 
 pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available() or compiler_obstacle() is not None, reason="passes are compiled only for a CPU, with g++"
+    torch.cuda.is_available() or shutil.which("g++") is None, reason="passes are compiled only for a CPU, with g++"
 )
 FORMS = {"float32": (torch.float32, None), "int4": (torch.bfloat16, 4)}
 
@@ -167,6 +168,15 @@ def test_without_a_compiler_it_says_so_and_works(
     assert "there is no C++ compiler (no-such-compiler); install g++ for faster answers" in caplog.text
     assert caplog.records[0].levelno == logging.WARNING
     assert speak(engine, PROMPT) == reference(twin, PROMPT)
+
+
+def test_where_memory_is_short_nothing_is_compiled(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1_200_000_000))
+    monkeypatch.setattr(load, "compile_apart", None)
+    load_engine(tiny_folder, "float32", "none", quiet, compiled=tmp_path)
+    assert "compiling takes 1.5 GB and 1.2 GB are free" in caplog.text
 
 
 def test_nothing_is_compiled_where_nobody_asks_or_adapters_change_the_weights(
