@@ -170,6 +170,7 @@ def test_stop_ends_a_long_answer_and_keeps_what_was_said(page: Page) -> None:
 def test_a_reload_and_a_second_tab_find_the_conversation(page: Page, server: Server) -> None:
     say(page, "What is the capital of France?")
     expect(page.locator("#chat")).to_contain_text("Paris")
+    expect(page.locator("#stop")).to_be_hidden()
     page.reload()
     expect(page.locator("#chat")).to_contain_text("Paris")
     tab = page.context.new_page()
