@@ -185,6 +185,7 @@ def test_a_reload_and_a_second_tab_find_the_conversation(page: Page, server: Ser
 def test_undo_gives_the_message_back_and_retry_answers_again(page: Page) -> None:
     say(page, "What is the capital of Italy?")
     expect(page.locator("#chat")).to_contain_text("Rome")
+    expect(page.locator("#stop")).to_be_hidden()
     page.click("#chat button[aria-label=Retry]")
     expect(page.locator("#stop")).to_be_hidden()
     expect(page.locator("#chat")).to_contain_text("Rome")
