@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from assistant.errors import ModelUnavailable
 from assistant.prompts import render
-from assistant.types import Message, ToolResult, ToolSpec
+from assistant.types import Message, Notice, ToolResult, ToolSpec
 
 RESULT_CHARACTERS = 8000  # of one tool result in the prompt; people and programs get all of it
 
@@ -93,6 +93,11 @@ def turns(messages: Sequence[Message]) -> list[list[Message]]:
             result.append([])
         result[-1].append(message)
     return result
+
+
+def tell_left_out(count: int) -> Notice:
+    """Say that the oldest `count` turns were left out of a prompt."""
+    return Notice(f"The conversation is longer than the model reads; its oldest {count} turns were left out.")
 
 
 def asked_results(turn: Sequence[Message]) -> list[ToolResult]:

@@ -23,6 +23,7 @@ from assistant.chat_format import (
     asked_results,
     family_of,
     shorten,
+    tell_left_out,
     turns,
     write_call,
     write_guided_prompt,
@@ -173,7 +174,7 @@ def _answer(speaker: Speaker, request: Request, stop: threading.Event) -> Iterat
     count, plan = Count(), request.plan
     ids, left_out = _fit(speaker, plan, request.messages, request.max_new_tokens)
     if left_out:
-        yield Notice(f"The conversation is longer than the model reads; its oldest {left_out} turns were left out.")
+        yield tell_left_out(left_out)
     text, first, said = "", 0.0, _Listener(speaker.tokenizer)
     for batch in _generate(speaker, request, ids, count, stop):
         piece = said.add(batch)
@@ -221,7 +222,8 @@ def _fit(speaker: Speaker, plan: Plan, messages: Sequence[Message], room: int) -
     kept = turns(messages)
     size = 0
     # several leave at a time: with each leaving the beginning is another, and everything is read again
-    for left_out in (*range(0, len(kept), LEAVING), *range(len(kept))):
+    singly = len(kept) - (len(kept) - 1) % LEAVING  # the last few, where even the last leaving of several is too little
+    for left_out in (*range(0, len(kept), LEAVING), *range(singly, len(kept))):
         rest = [message for turn in kept[left_out:] for message in turn]
         if speaker.guided:
             pieces = write_guided_prompt(speaker.family, rest)

@@ -17,14 +17,14 @@ from itertools import chain
 from typing import Any
 
 from assistant.background import run_in_background
-from assistant.chat_format import asked_results, describe_tool, shorten, turns, user_text
+from assistant.chat_format import asked_results, describe_tool, shorten, tell_left_out, turns, user_text
 from assistant.completions import CallDelta, Chunk, Count, Server, TooLong
 from assistant.errors import BadInput, Cancelled, ModelUnavailable
 from assistant.grammars import find_call, may_be_call, read_arguments
 from assistant.prompts import render
 from assistant.residents import Status
 from assistant.settings import Settings
-from assistant.types import Message, Notice, ReplyPart, ToolCall, ToolSpec, Usage
+from assistant.types import Message, ReplyPart, ToolCall, ToolSpec, Usage
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,7 @@ class RemoteChat:
             model = yield from run_in_background(lambda report: self._find_model(), stop)
             first, rest, left_out = self._open(model, messages, tools, stop)
             if left_out:
-                yield Notice(
-                    f"The conversation is longer than the model reads; its oldest {left_out} turns were left out."
-                )
+                yield tell_left_out(left_out)
             with contextlib.closing(rest):
                 for chunk in chain(first, rest):
                     yield from hearing.take(chunk)

@@ -22,13 +22,14 @@ from assistant.engine.compiled import Compiled
 from assistant.engine.draft import Drafter
 from assistant.engine.forward import CAPTURED_GUESSES, Captured, Eager, Step
 from assistant.engine.grammar import Constraint
+from assistant.engine.packed import FEW_ROWS
 from assistant.engine.sample import Sampler, Sampling
 
 log = logging.getLogger(__name__)
 PREFILL_CHUNK = 512  # tokens; between chunks others get a turn and Stop is looked at
 KEPT_FROM = 64  # tokens: a shorter tail of another conversation is read again rather than copied
 HOST_BYTES = 2_000_000_000  # of keys and values of other conversations
-MOST_GUESSES = 7  # with the token before them as many rows as the 8-bit kernel takes at its best
+MOST_GUESSES = FEW_ROWS - 1  # with the token before them as many rows as the packed kernels take at their best
 CONTEXT = 8192  # tokens: the longest prompt and answer together, where the model itself takes more
 
 
