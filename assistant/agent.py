@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from assistant.artifacts import ArtifactStore
+from assistant.chat_format import asked_results, turns
+from assistant.claims import Ground, find_unsupported, tell
 from assistant.errors import AssistantError, Cancelled
 from assistant.history import History
 from assistant.registry import Registry
@@ -25,10 +27,15 @@ from assistant.types import (
     Notice,
     TextDelta,
     ToolCall,
+    ToolResult,
     TurnFinished,
     Usage,
 )
 
+ALREADY_MADE = (
+    "{name} was already called with these arguments in this turn, and its result stands above. "
+    "Use that result, change the arguments, or answer in words."
+)
 SENTENCE_ENDS = (".", "!", "?", "\n", ":")
 
 
@@ -56,8 +63,8 @@ class Turn:
         self._messages = history.path(conversation)
         self._answer = self._new_answer()
         self._usage = Usage()
-        self._failed: set[tuple[str, str]] = set()
-        self._stuck = False
+        self._made: set[tuple[str, str]] = set()
+        self._repeats = 0
 
     def run(self) -> Iterator[Event]:
         """Yield the events of the turn; the last is `TurnFinished`."""
@@ -66,7 +73,7 @@ class Turn:
             if self._stop.is_set():
                 break
             self._answer = self._new_answer()
-            last = self._stuck or round_number == self._settings.max_rounds - 1
+            last = self._repeats > 1 or round_number == self._settings.max_rounds - 1
             try:
                 yield from self._reply(offer_tools=not last)
             except Cancelled:
@@ -75,10 +82,11 @@ class Turn:
                 yield self._warn(error)
                 break
             if not self._answer.calls:
+                yield from self._doubt()
                 break
             for call in self._answer.calls:
                 if not self._stop.is_set():
-                    yield from self._call(call)
+                    yield from self._ask(call)
         yield TurnFinished(self._answer, self._usage, stopped=self._stop.is_set())
 
     def _take_in_files(self) -> Iterator[Event]:
@@ -91,7 +99,7 @@ class Turn:
 
     def _reply(self, offer_tools: bool) -> Iterator[Event]:
         """Stream one reply into the answer."""
-        tools = self._registry.offered(self._store.all()) if offer_tools else []
+        tools = self._registry.describe(self._store.all()) if offer_tools else []
         try:
             for part in self._model.reply(list(self._messages), tools, self._stop):
                 match part:
@@ -110,22 +118,45 @@ class Turn:
             if self._answer.text or self._answer.calls:
                 self._write(self._answer)
 
-    def _warn(self, error: AssistantError) -> TextDelta:
-        """Say below what was said so far why no more comes."""
-        sentence = f"\n\n⚠ {error}" if self._answer.text else f"⚠ {error}"
+    def _doubt(self) -> Iterator[Event]:
+        """Say below a whole answer what it claims without ground."""
+        *before, turn = turns(self._messages)
+        results = asked_results(turn)
+        taken_in = [m.result.text for m in turn if m.result and m.result not in results]  # what became of files
+        earlier = [message for old in before for message in old]
+        files = [f"{file.id} {file.name} {file.alt}" for file in self._store.all()]
+        said = [*files, *taken_in, *(message.text for message in earlier), turn[0].text]
+        abilities = {tool.name: tool.description for tool in self._registry.tools.values()}
+        ground = Ground(results, [message.result for message in earlier if message.result], said, abilities)
+        claims = find_unsupported(self._answer.text, ground)
+        if claims and not self._stop.is_set():
+            yield self._warn(tell(claims))
+
+    def _warn(self, warning: AssistantError | str) -> TextDelta:
+        """Say below what was said so far what to beware of, or why no more comes."""
+        sentence = f"\n\n⚠ {warning}" if self._answer.text else f"⚠ {warning}"
         self._answer = replace(self._answer, text=self._answer.text + sentence)
         self._history.write(self._conversation, self._answer)
         return TextDelta(sentence)
 
+    def _ask(self, call: ToolCall) -> Iterator[Event]:
+        """Run a call of the model, unless it made the same one before in this turn: that leads nowhere new."""
+        fingerprint = (call.name, json.dumps(dict(call.arguments), sort_keys=True))
+        if fingerprint not in self._made:
+            self._made.add(fingerprint)
+            yield from self._call(call)
+            return
+        self._repeats += 1
+        yield CallStarted(call)
+        result = ToolResult(call, ALREADY_MADE.format(name=call.name), failed=True)
+        self._write(Message(_new_id(), self._head, "tool", result=result))
+        yield CallFinished(result)
+
     def _call(self, call: ToolCall) -> Iterator[Event]:
-        """Run one call and store its result; the same failing call twice marks the turn as stuck."""
+        """Run one call and store its result."""
         yield CallStarted(call)
         result = yield from self._registry.run(call, self._store, self._settings.seed, self._stop)
         self._write(Message(_new_id(), self._head, "tool", result=result))
-        if result.failed:
-            fingerprint = (call.name, json.dumps(dict(call.arguments), sort_keys=True))
-            self._stuck = self._stuck or fingerprint in self._failed
-            self._failed.add(fingerprint)
         yield CallFinished(result)
 
     @property

@@ -34,7 +34,7 @@ class Entry:
     bytes: int
     licence: str
     quantize: Quantize = "none"
-    guided: bool = False
+    chooser: str | None = None
     skip: Sequence[str] = ()
     variant: str | None = None
     distilled: bool = False

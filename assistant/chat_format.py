@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assistant.errors import ModelUnavailable
 from assistant.prompts import render
@@ -63,6 +63,8 @@ LLAMA3 = Family(
     result_role="ipython",
     end=(Tag("<|eot_id|>"), Tag("<|eom_id|>"), Tag("<|end_of_text|>")),
 )
+LLAMA30 = replace(LLAMA3, result_role="user", end=(Tag("<|eot_id|>"), Tag("<|end_of_text|>")))
+"""Llama-3.0, which was taught neither calls nor the role "ipython"."""
 CHATML = Family(
     start=(),
     before_role=Tag("<|im_start|>"),
@@ -76,8 +78,8 @@ CHATML = Family(
 def family_of(vocabulary: Sequence[str]) -> Family:
     """Recognise the family by the control tokens in its vocabulary."""
     known = set(vocabulary)
-    for family in (LLAMA3, CHATML):
-        if family.before_role.text in known:
+    for family in (LLAMA3, LLAMA30, CHATML):
+        if family.before_role.text in known and (family is not LLAMA3 or "<|eom_id|>" in known):
             return family
     raise ModelUnavailable(
         "This model has neither Llama-3 nor ChatML control tokens, so its chat format is not known. "
@@ -112,7 +114,7 @@ def write_prompt(family: Family, messages: Sequence[Message], tools: Sequence[To
     What changes from turn to turn would spoil the kept prefix: tool schemas stand without the handles alive now, and
     tools that come and go with files stand last.
     """
-    described = [json.dumps(describe_tool(tool), ensure_ascii=False) for tool in sorted(tools, key=_takes_files)]
+    described = [json.dumps(describe_tool(tool), ensure_ascii=False) for tool in sorted(tools, key=takes_files)]
     pieces = [*family.start, *family.turn("system", render("system", tools=described))]
     for turn in turns(messages):
         pieces += family.turn("user", user_text(turn))
@@ -168,7 +170,8 @@ def shorten(text: str) -> str:
     return f"{text[:RESULT_CHARACTERS]}\n[cut: {len(text) - RESULT_CHARACTERS} more characters]"
 
 
-def _takes_files(tool: ToolSpec) -> bool:
+def takes_files(tool: ToolSpec) -> bool:
+    """Tell whether a tool comes and goes with the files there are."""
     return any("x-artifact" in schema for schema in tool.parameters.get("properties", {}).values())
 
 

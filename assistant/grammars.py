@@ -1,81 +1,80 @@
-"""Writes the grammars a reply stays in, in llguidance's Lark dialect, and reads calls that came with or without.
+"""Writes the grammars a reply stays in, in llguidance's Lark dialect. Knows tool schemas and text, no model.
 
-Knows tool schemas and text, no token and no model.
+Of tokens it knows the ids of those that stand around a call, where it is given them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from assistant.types import ToolCall, ToolSpec
+from assistant.types import ToolSpec
 
-CALL_OPENERS = ("{", "```json", "```\n{", "<|python_tag|>", "<tool_call>")
-UNREADABLE = "not valid JSON"  # no tool has this argument, so the check of arguments tells the model what was wrong
-
-
-def read_call(text: str) -> ToolCall | str:
-    """Read a call; text that is none (it was cut off by the length limit) stays text."""
-    try:
-        call = json.loads(text)
-        return ToolCall(uuid.uuid4().hex[:8], call["name"], call["parameters"])
-    except (ValueError, KeyError, TypeError):
-        return text
+Part = str | int | None
+"""What stands around a call: text, a control token by its id, or (None) nine letters and digits, the call's own id."""
 
 
-def may_be_call(text: str) -> bool:
-    """Tell whether a reply without a grammar begins like a call, or is still too short to tell."""
-    text = text.lstrip()
-    return any(text.startswith(opener) or opener.startswith(text) for opener in CALL_OPENERS)
+@dataclass(frozen=True, slots=True)
+class CallStyle:
+    """How a model writes a call: what stands before its name, between that and the arguments, and behind them."""
+
+    before: tuple[Part, ...] = ('{"name": "',)
+    between: tuple[Part, ...] = ('", "parameters": ',)
+    behind: tuple[Part, ...] = ("}",)
 
 
-def find_call(text: str, tools: Sequence[ToolSpec]) -> ToolCall | str:
-    """Read a call that a model without a grammar wrote as text: fenced, tagged, or cut off.
+JSON_STYLE = CallStyle()
+"""Llama-3.1's, and that of every model that is told its tools by our own prompt."""
 
-    A call of no offered tool becomes a sentence; text that is no call stays text.
+
+def call_grammar(tools: Sequence[ToolSpec], style: CallStyle = JSON_STYLE) -> str:
+    """Write the grammar "one valid call, or words that do not begin like one".
+
+    Where calls have a mark of their own, such as a control token, words may stand before it.
     """
-    body = text.strip().removesuffix("</tool_call>").rstrip("`\n ")
-    head = re.search(r'"name"\s*:\s*"([^"]*)"\s*,\s*"(?:parameters|arguments)"\s*:\s*', body)
-    if head is None:
-        return text
-    if head[1] not in {tool.name for tool in tools}:
-        return f"The model tried to call {head[1]!r}, which is none of its tools. Ask again in other words."
-    given = body[head.end() :]
-    for braces in ("", "}"):
-        try:
-            arguments = read_arguments(json.JSONDecoder().raw_decode(given + braces)[0])
-            return ToolCall(uuid.uuid4().hex[:8], head[1], arguments)
-        except ValueError:
-            continue
-    return ToolCall(uuid.uuid4().hex[:8], head[1], {UNREADABLE: given})
-
-
-def read_arguments(given: Any) -> dict[str, Any]:
-    """Read arguments that may be JSON, JSON in a string, or cut off, which the check of arguments then refuses."""
-    read = given
-    for _ in range(2):  # some servers wrap the text of the arguments into a string once more
-        if isinstance(read, str) and read.strip():
-            try:
-                read = json.loads(read)
-            except ValueError:
-                break
-    if isinstance(read, dict):
-        return read
-    return {UNREADABLE: given} if given else {}
-
-
-def call_grammar(tools: Sequence[ToolSpec]) -> str:
-    """Write the grammar "one valid call, or words that do not begin like one"."""
     names = " | ".join(f"call_{i}" for i in range(len(tools)))
+    mark, before = _split_mark(style.before)
     rules = [
-        f'call_{i}: {_literal(f"""{{"name": "{tool.name}", "parameters": """)} '
-        f'%json {json.dumps(_strict(tool.parameters))} "}}"'
+        f"call_{i}: {_sequence((*before, tool.name, *style.between))} "
+        f"%json {json.dumps(strict(tool.parameters))}{_behind(style)}"
         for i, tool in enumerate(tools)
     ]
-    return "\n".join([f"start: words | {names}", r"words: /[^{\s](.|\n)*/", *rules])
+    words = r"words: /[^{\s](.|\n)*/"
+    if mark is None:
+        return "\n".join([f"start: words | {names}", words, *rules])
+    if isinstance(mark, int):  # which no words contain
+        return "\n".join([f"start: words | words? <[{mark}]> ({names})", words, *rules])
+    sign = re.escape(mark).replace("/", r"\/")
+    marked = rf"marked[lazy]: /([^{{\s](.|\n)*)?{sign}/"  # lazy: what follows the mark can only be a call
+    return "\n".join([f"start: words | marked ({names})", words, marked, *rules])
+
+
+def _split_mark(before: tuple[Part, ...]) -> tuple[int | str | None, tuple[Part, ...]]:
+    """Take off what tells a call from words at its first sign, where that is not the call's own bracket."""
+    first, *rest = before
+    if isinstance(first, int):
+        return first, tuple(rest)
+    mark = re.split(r"[{\[]", first or "")[0].strip()
+    return (mark, ((first or "").lstrip().removeprefix(mark), *rest)) if mark else (None, before)
+
+
+def _behind(style: CallStyle) -> str:
+    return f" {_sequence(style.behind)}" if style.behind else ""
+
+
+def _sequence(parts: Sequence[Part]) -> str:
+    """Write parts one after another, joining text that touches."""
+    symbols: list[str] = []
+    for is_text, group in groupby(parts, key=lambda part: isinstance(part, str)):
+        if is_text:
+            symbols.append(_literal("".join(str(part) for part in group)))
+        else:
+            symbols += ["/[a-zA-Z0-9]{9}/" if part is None else f"<[{part}]>" for part in group]
+    return " ".join(symbols)
 
 
 def find_problem(tool: ToolSpec) -> str | None:
@@ -89,47 +88,25 @@ def find_problem(tool: ToolSpec) -> str | None:
     return complaint.partition("failed to compile JSON schema: ")[2] or complaint
 
 
-def guided_grammar(tool: ToolSpec, request: str, attached: Sequence[str]) -> str:
-    """Write the grammar of a call of `tool` with only its required arguments; free text is the request itself.
-
-    A file is one that the request names, else one of those last `attached`, else the latest there is.
-    """
-    properties = tool.parameters.get("properties", {})
-    kinds = {key: value for key, value in tool.parameters.items() if key == "$defs"}  # what a schema may refer to
-    values = []
-    for name in tool.parameters.get("required", ()):
-        schema = dict(properties[name])
-        if "x-artifact" in schema:
-            alive = schema["enum"]
-            named = [handle for handle in alive if re.search(rf"\b{handle}\b", request)]
-            schema["enum"] = named or [handle for handle in alive if handle in attached] or alive[-1:]
-        is_free_text = schema.get("type") == "string" and "enum" not in schema
-        value = (
-            _literal(json.dumps(request, ensure_ascii=False))
-            if is_free_text
-            else f"%json {json.dumps(_strict(schema | kinds))}"
-        )
-        values.append(f"{_literal(json.dumps(name) + ': ')} {value}")
-    head = _literal(f'{{"name": "{tool.name}", "parameters": {{')
-    body = ' ", " '.join(values)
-    return f'start: {head} {body} "}}}}"'
-
-
 def quote_grammar(texts: Sequence[str]) -> str:
-    """Write the grammar of an answer that is a run of whole lines of one block (between blank lines) of `texts`."""
-    blocks = [block for text in texts for block in re.split(r"\n\s*\n", text.strip()) if block] or ["Done."]
-    rules = [
-        f"QUOTE_{i}: %regex {json.dumps({'substring_chunks': block.splitlines(keepends=True)})}"
-        for i, block in enumerate(blocks)
-    ]
-    return "\n".join([f"start: {' | '.join(f'QUOTE_{i}' for i in range(len(blocks)))}", *rules])
+    """Write the grammar of an answer that quotes each of `texts`: a run of whole lines of one block (between blank
+    lines) of the first, then one of the next."""
+    rules, quotes = [], []
+    for text in texts:
+        first = len(rules)
+        for block in [block for block in re.split(r"\n\s*\n", text.strip()) if block] or ["Done."]:
+            chunks = {"substring_chunks": block.splitlines(keepends=True)}
+            rules.append(f"QUOTE_{len(rules)}: %regex {json.dumps(chunks)} & /(.|\\n)+/")
+        quotes.append(f"({' | '.join(f'QUOTE_{i}' for i in range(first, len(rules)))})")
+    between = f" {_literal(chr(10) * 2)} "
+    return "\n".join([f"start: {between.join(quotes)}", *rules])
 
 
 def _literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _strict(schema: Any) -> dict[str, Any]:
+def strict(schema: Any) -> dict[str, Any]:
     """Ask llguidance for JSON without free white space, which small models fill pages with.
 
     What it cannot hold a model to (distinct items, rare formats) is left to the check of arguments.

@@ -60,13 +60,9 @@ class Registry:
             if problem := find_problem(ToolSpec(tool.name, tool.description, tool.parameters())):
                 raise PluginError(f"{tool.name}: its parameters cannot be had from a language model: {problem}.")
 
-    def offered(self, alive: Sequence[Artifact]) -> list[ToolSpec]:
-        """Describe the tools whose inputs exist and whose models can be had."""
-        return [
-            tool.spec(alive, self._services)
-            for tool in self.tools.values()
-            if tool.has_inputs(alive) and obstacle(tool) is None
-        ]
+    def describe(self, alive: Sequence[Artifact]) -> list[ToolSpec]:
+        """Describe all tools to a language model, also what keeps some from being called now."""
+        return [tool.spec(alive, self._services, obstacle(tool)) for tool in self.tools.values()]
 
     def on_upload(self, artifact: Artifact) -> list[ToolCall]:
         """Return the calls that a freshly attached file sets off by itself."""

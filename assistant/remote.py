@@ -13,14 +13,16 @@ import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from assistant.background import run_in_background
 from assistant.chat_format import asked_results, describe_tool, shorten, tell_left_out, turns, user_text
-from assistant.completions import CallDelta, Chunk, Count, Server, TooLong
+from assistant.completions import CallDelta, Chunk, Count, Function, Server, TooLong
 from assistant.errors import BadInput, Cancelled, ModelUnavailable
-from assistant.grammars import find_call, may_be_call, read_arguments
+from assistant.formats.calls import UNREADABLE, Draft, read_arguments
+from assistant.narrowing import offer_nearest
 from assistant.prompts import render
 from assistant.residents import Status
 from assistant.settings import Settings
@@ -53,10 +55,12 @@ class RemoteChat:
     def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], stop: threading.Event
     ) -> Iterator[ReplyPart]:
-        """Yield words as they come, at most one call, notices, and the usage at the end."""
+        """Yield words as they come, calls, notices, and the usage at the end."""
+        tools = [tool for tool in tools if tool.callable]
         hearing = Hearing(tools, {call.id for message in messages for call in _calls_of(message)})
         try:
             model = yield from run_in_background(lambda report: self._find_model(), stop)
+            tools = yield from offer_nearest(messages, tools, stop)
             first, rest, left_out = self._open(model, messages, tools, stop)
             if left_out:
                 yield tell_left_out(left_out)
@@ -143,8 +147,30 @@ def _calls_of(message: Message) -> Sequence[ToolCall]:
     return (*message.calls, *([message.result.call] if message.result else []))
 
 
+@dataclass(slots=True)
+class _Call:
+    """A call that comes in pieces."""
+
+    index: int | None
+    id: str | None
+    name: str = ""
+    arguments: str | dict[str, Any] = ""
+
+    def is_whole(self) -> bool:
+        """Tell whether nothing is missing; a call without any arguments may still get some."""
+        return bool(self.name and self.arguments) and UNREADABLE not in "".join(read_arguments(self.arguments))
+
+    def add(self, function: Function) -> None:
+        """Add a piece."""
+        self.name = self.name or function.name or ""
+        if isinstance(function.arguments, dict):
+            self.arguments = function.arguments
+        elif isinstance(self.arguments, str):
+            self.arguments += function.arguments or ""
+
+
 class Hearing:
-    """One reply as it comes in: words are passed on, the first call is put together, tokens are counted."""
+    """One reply as it comes in: words are passed on, calls are put together, tokens are counted."""
 
     def __init__(self, tools: Sequence[ToolSpec], ids: set[str]) -> None:
         """Listen for calls of `tools`; `ids` are those of earlier calls."""
@@ -154,9 +180,8 @@ class Hearing:
         self._first = 0.0
         self._chunks = 0
         self._count: Count | None = None
-        self._held: str | None = "" if tools else None  # words that may become a call; None once they are just words
-        self._call: CallDelta | None = None
-        self._arguments: str | dict[str, Any] = ""
+        self._draft = Draft(tools)
+        self._calls: list[_Call] = []
         self._finish = ""
 
     def take(self, chunk: Chunk) -> Iterator[str]:
@@ -170,45 +195,40 @@ class Hearing:
             self._chunks += 1
             self._first = self._first or time.monotonic() - self._started
             for piece in delta.tool_calls or ():
-                self._take_call(piece)
-            if self._held is None:
-                yield delta.content or ""
-                continue
-            self._held += delta.content or ""
-            if not may_be_call(self._held):
-                yield self._held
-                self._held = None
+                self._find(piece).add(piece.function)
+            if words := self._draft.take(delta.content or ""):
+                yield words
 
-    def _take_call(self, piece: CallDelta) -> None:
-        """Add a piece of the first call; a second one is not asked for, and can be made when the first has a result."""
-        call = self._call = self._call or piece
-        for one, other in ((piece.index, call.index), (piece.id or None, call.id or None)):
-            if one is not None and other is not None and one != other:
-                return
-        call.id = call.id or piece.id
-        call.function.name = call.function.name or piece.function.name
-        given = piece.function.arguments
-        if isinstance(given, dict):
-            self._arguments = given
-        elif isinstance(self._arguments, str):
-            self._arguments += given or ""
+    def _find(self, piece: CallDelta) -> _Call:
+        """Return the call of a piece: the one with its id, else the last with its index or at all, else a new one."""
+        here = [call for call in self._calls if piece.index in (None, call.index)]
+        named = [call for call in here if piece.id and call.id == piece.id]
+        placed = [call for call in here if not (piece.id and call.id)]
+        found = next(reversed(named or placed), None)
+        # some servers give every call the same index and none an id
+        if found is None or (not named and piece.function.name and found.is_whole()):
+            self._calls.append(_Call(piece.index, piece.id))
+            return self._calls[-1]
+        found.id = found.id or piece.id
+        return found
 
     def end(self) -> Iterator[ReplyPart]:
-        """Yield what can be told only at the end: the call, or words that looked like one."""
-        if self._call is None:
-            if self._held:
-                yield find_call(self._held, self._tools)
-            elif self._finish == "length" and not self._chunks:
+        """Yield what can be told only at the end: the calls, or words that looked like one."""
+        if not self._calls:
+            yield from self._draft.end()
+            if self._finish == "length" and not self._chunks:
                 raise ModelUnavailable(
                     "The model used up the longest answer thinking. Raise ASSISTANT_MAX_NEW_TOKENS and ask again."
                 )
-            return
-        name, arguments = self._call.function.name or "", read_arguments(self._arguments)
-        given = self._call.id
-        if self._tools:
-            yield ToolCall(given if given and given not in self._ids else uuid.uuid4().hex[:8], name, arguments)
-        else:
-            yield f"The model tried to call {name!r} where no tool was offered. Ask again in other words."
+        for call in self._calls:
+            if self._tools:
+                new = call.id and call.id not in self._ids
+                yield ToolCall(
+                    call.id if call.id and new else uuid.uuid4().hex[:8], call.name, read_arguments(call.arguments)
+                )
+                self._ids.add(call.id or "")
+            else:
+                yield f"The model tried to call {call.name!r} where no tool was offered. Ask again in other words."
 
     def usage(self) -> Usage:
         """Tell what the reply took, by the server's count, else by the pieces that came."""

@@ -75,8 +75,8 @@ class Tool:
     """A registered ability.
 
     `needs` are the models it works with, `artifacts` maps parameters to the kind of file they take, `any_file` says
-    that it takes one of them, none being required, and `given` maps keyword-only parameters to the type of service that
-    the house fills in.
+    that it takes one of them, none being required, `illustrates` that the pictures it returns only show its answer, and
+    `given` maps keyword-only parameters to the type of service that the house fills in.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Tool:
     effects: Effects
     on_upload: bool
     any_file: bool
+    illustrates: bool
     needs: tuple[Resident[Any], ...]
     relevance: Callable[..., float] | None
     examples: tuple[str, ...]
@@ -109,21 +110,30 @@ class Tool:
                 _require(schema, usable[0], self.artifacts)
         return schema
 
-    def spec(self, alive: Sequence[Artifact], services: Mapping[type, Any]) -> ToolSpec:
+    def spec(self, alive: Sequence[Artifact], services: Mapping[type, Any], obstacle: str | None = None) -> ToolSpec:
         """Describe the tool to a language model; `services` are what `relevance` may ask for."""
         relevance = None
         if self.relevance is not None:
             given = {name: services[kind] for name, kind in self.given.items() if kind is not Run}
             relevance = functools.partial(self.relevance, **given)
-        return ToolSpec(self.name, self.description, self.parameters(alive), self.examples, relevance)
+        return ToolSpec(
+            self.name,
+            self.description,
+            self.parameters(alive),
+            self.examples,
+            relevance,
+            self.illustrates,
+            self.missing(alive),
+            obstacle,
+        )
 
-    def has_inputs(self, alive: Sequence[Artifact]) -> bool:
-        """Tell whether every file the tool cannot do without exists."""
+    def missing(self, alive: Sequence[Artifact]) -> tuple[Kind, ...]:
+        """Return the kinds of file that the tool cannot do without and that there are none of."""
         kinds = {artifact.kind for artifact in alive}
         if self.any_file:
-            return not kinds.isdisjoint(self.artifacts.values())
-        fields = self.arguments.model_fields
-        return all(kind in kinds for name, kind in self.artifacts.items() if fields[name].is_required())
+            return tuple(self.artifacts.values()) if kinds.isdisjoint(self.artifacts.values()) else ()
+        needed = [kind for name, kind in self.artifacts.items() if self.arguments.model_fields[name].is_required()]
+        return tuple(dict.fromkeys(kind for kind in needed if kind not in kinds))
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments converted and completed, or raise `BadToolCall` naming each wrong one."""
@@ -144,6 +154,7 @@ def tool(
     effects: Effects = ...,
     on_upload: bool = ...,
     any_file: bool = ...,
+    illustrates: bool = ...,
     needs: Sequence[Resident[Any]] = ...,
     relevance: Callable[..., float] | None = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
@@ -154,6 +165,7 @@ def tool(
     effects: Effects = "none",
     on_upload: bool = False,
     any_file: bool = False,
+    illustrates: bool = False,
     needs: Sequence[Resident[Any]] = (),
     relevance: Callable[..., float] | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
@@ -165,23 +177,24 @@ def tool(
         on_upload: Run it by itself on every attached file of the kind its only required parameter takes.
         any_file: It works on one file of one kind or another: its artifact parameters are optional, and it is offered
             where at least one of them can be given.
+        illustrates: The pictures it returns only show its answer: "cut it out" then means the picture it was given.
         needs: The models it works with; where one cannot be had, the tool is not offered and says why.
         relevance: For a tool that holds something to ask about: given a request and the tool's services, the cosine
             similarity of the request to what is nearest in it.
     """
-    if function is None:
-        return lambda inner: _build(inner, effects, on_upload, any_file, tuple(needs), relevance)
-    return _build(function, effects, on_upload, any_file, tuple(needs), relevance)
+    build = functools.partial(
+        _build,
+        effects=effects,
+        on_upload=on_upload,
+        any_file=any_file,
+        illustrates=illustrates,
+        needs=tuple(needs),
+        relevance=relevance,
+    )
+    return build if function is None else build(function)
 
 
-def _build(
-    function: Callable[..., Any],
-    effects: Effects,
-    on_upload: bool,
-    any_file: bool,
-    needs: tuple[Resident[Any], ...],
-    relevance: Callable[..., float] | None,
-) -> Tool:
+def _build(function: Callable[..., Any], **declared: Any) -> Tool:
     doc = docstring_parser.parse(inspect.getdoc(function) or "", style=docstring_parser.DocstringStyle.GOOGLE)
     hints = typing.get_type_hints(function, include_extras=True)
     described = {p.arg_name: " ".join((p.description or "").split()) for p in doc.params}
@@ -206,12 +219,8 @@ def _build(
         ),
         artifacts={name: kind for name in asked if (kind := _artifact_kind(hints[name]))},
         given={name: hints[name] for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY},
-        effects=effects,
-        on_upload=on_upload,
-        any_file=any_file,
-        needs=needs,
-        relevance=relevance,
         examples=_examples(doc),
+        **declared,
     )
 
 

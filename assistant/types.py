@@ -38,6 +38,9 @@ class ToolSpec:
     """A tool as a language model sees it: `parameters` is a JSON schema whose handle enums are those alive now.
 
     `relevance` tells, as a cosine similarity, how near a request is to what the tool holds; None: it holds nothing.
+    The pictures of a tool that `illustrates` only show its answer. `missing` are the kinds of file that it needs and
+    that there are none of, `obstacle` says why its models cannot be had; with either it cannot be called now, and
+    whoever asks for it is told so.
     """
 
     name: str
@@ -45,6 +48,14 @@ class ToolSpec:
     parameters: Mapping[str, Any]
     examples: tuple[str, ...] = ()
     relevance: Callable[[str], float] | None = field(default=None, compare=False)
+    illustrates: bool = False
+    missing: tuple[Kind, ...] = ()
+    obstacle: str | None = None
+
+    @property
+    def callable(self) -> bool:
+        """Whether it can be called now."""
+        return not self.missing and self.obstacle is None
 
 
 @dataclass(frozen=True, slots=True)

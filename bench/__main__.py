@@ -19,11 +19,16 @@ def main() -> int:
     parser.add_argument("name", choices=names)
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: what is measured on a GPU only")
+    named = [argument for argument in sys.argv[1:] if argument in names]  # a benchmark may take more arguments
+    module = importlib.import_module(f"bench.{named[0]}") if named else bench
+    takes = getattr(module, "add_arguments", None)
+    if takes:
+        takes(parser)
     options = parser.parse_args()
-    module = importlib.import_module(f"bench.{options.name}")
     if options.device == "cuda" and not hasattr(module, "run_on_gpu"):
         parser.error(f"{options.name} has no figures for a GPU")
-    for figure in module.run_on_gpu() if options.device == "cuda" else module.run():
+    figures = module.run_on_gpu if options.device == "cuda" else module.run
+    for figure in figures(options) if takes else figures():
         import torch  # only now: a benchmark may set what torch reads when it is imported
 
         figure |= {"load": round(os.getloadavg()[0], 2), "threads": torch.get_num_threads()}

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 
 import plugins
+from assistant.choosing.grammar import said_grammar
 from assistant.engine.grammar import Vocabulary
-from assistant.grammars import call_grammar, guided_grammar
+from assistant.grammars import call_grammar
 from assistant.registry import discover
 from assistant.types import Artifact, ToolSpec
 from bench._measure import Figure, in_turns, ratio
@@ -35,7 +36,8 @@ def run() -> Iterator[Figure]:
         yield _cost(name, lark, home, ours, vocabulary)
     search = next(tool for tool in tools if tool.name == "search_library")
     yield from _call("the model's own", calls.replace("start: words | ", "start: "), home, ours, vocabulary)
-    yield from _call("guided", guided_grammar(search, REQUEST, ()), home, ours, vocabulary)
+    said = said_grammar(search.parameters["properties"], ["query"], [REQUEST])
+    yield from _call("what was said, as arguments of a", said, home, ours, vocabulary)
     yield _making(calls, home, ours, vocabulary)
 
 

@@ -81,7 +81,7 @@ def answerer(weights: Weights, progress: Progress) -> Any:
     )
 
 
-@tool(needs=[reader, answerer], any_file=True)
+@tool(needs=[reader, answerer], any_file=True, illustrates=True)
 @on_gpu(seconds=60)
 def answer_about_document(
     question: Annotated[str, Field(min_length=1)],

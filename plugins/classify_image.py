@@ -45,7 +45,7 @@ def classifier(weights: Weights, progress: Progress) -> Any:
     return AutoImageProcessor.from_pretrained(weights.path), weights.load(AutoModelForImageClassification)
 
 
-@tool(needs=[features, classifier])
+@tool(needs=[features, classifier], illustrates=True)
 @on_gpu(seconds=10)
 def classify_image(image: Image, labels: tuple[str, ...] = (), *, run: Run) -> Classes:
     """Tell which label fits a picture best, out of given labels or, without any, out of a thousand everyday things.

@@ -40,7 +40,7 @@ class Filling:
 @on_gpu(seconds=60)
 def fill_in(
     image: Image,
-    prompt: Prompt,
+    prompt: Prompt = "",
     mask: Image | None = None,
     what: str = "",
     negative_prompt: str = "",
@@ -55,7 +55,7 @@ def fill_in(
 
     Args:
         image: The picture to change.
-        prompt: What shall be there instead, in English; to remove a thing, what is behind it.
+        prompt: What shall be there instead, in English; without it the thing is removed.
         mask: A picture of the same shape whose white part is painted anew.
         what: Instead of a mask, the things to paint over, in English, separated by commas: "dog, red cup".
         negative_prompt: What must not be there.

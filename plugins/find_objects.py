@@ -43,7 +43,7 @@ class Finding:
     picture: Image | None
 
 
-@tool(needs=[detector])
+@tool(needs=[detector], illustrates=True)
 @on_gpu(seconds=15)
 def find_objects(
     image: Image,

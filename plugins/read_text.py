@@ -23,7 +23,7 @@ class Reading:
     picture: Image
 
 
-@tool(needs=[reader])
+@tool(needs=[reader], illustrates=True)
 def read_text(image: Image, *, run: Run) -> Reading:
     """Read the text in a picture: a photo or scan of a page, sign, receipt, letter or screenshot.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from assistant.types import (
     Notice,
     ReplyPart,
     TextDelta,
+    ToolCall,
     ToolSpec,
     TurnFinished,
     Usage,
@@ -30,6 +32,7 @@ from tests.conftest import DEMO_TOOLS, ScriptedModel, call, text_of
 
 LIMIT = 30  # seconds after which a waiting test gives up
 COUNT, FAIL = call("count_letters", text="lamp"), call("break_down")
+DYE = call("dye", color="red", text="lamp")
 weighed: list[str] = []
 
 
@@ -42,6 +45,17 @@ def weigh(document: Document) -> str:
     """
     weighed.append(document.name)
     return f"{document.name} weighs nothing."
+
+
+@tool
+def dye(text: str, color: str) -> str:
+    """Paint a text.
+
+    Args:
+        text: The text to paint.
+        color: The color wanted.
+    """
+    return f"{text} in {color}"
 
 
 @tool
@@ -78,6 +92,13 @@ def furnish(settings: Settings) -> Iterator[Callable[..., Assistant]]:
     yield make
     for assistant in made:
         assistant.close()
+
+
+@pytest.fixture
+def letter_file(tmp_path: Path) -> Path:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Ms Alder, the parcel leaves Rotterdam.")
+    return path
 
 
 def asked(assistant: Assistant) -> list[tuple[list[Message], list[ToolSpec]]]:
@@ -143,10 +164,38 @@ def test_an_error_goes_back_to_the_model_as_a_result(make_assistant: Callable[..
     assert asked(assistant)[2][1], "one failure takes no tool away"
 
 
-def test_the_same_failing_call_twice_takes_the_tools_away(make_assistant: Callable[..., Assistant]) -> None:
-    assistant = make_assistant([FAIL], [FAIL, COUNT, call("fly")], ["I give up."])
+@pytest.mark.parametrize("first", [DYE, FAIL], ids=["after it went well", "after it failed"])
+def test_the_same_call_is_not_made_twice(furnish: Callable[..., Assistant], first: ToolCall) -> None:
+    again = replace(first, id="another", arguments=dict(reversed(first.arguments.items())))
+    assistant = furnish([first], [again], [COUNT], ["Four."], tools=[dye])
+    events = list(assistant.chat("Try it"))
+    (_, failed), refused, other = results(events)
+    assert failed == (first is FAIL) and other == ("4", False)
+    assert "already called with these arguments" in refused[0] and refused[1]
+    assert CallStarted(again) in events
+    assert [message.result.text for message in asked(assistant)[2][0] if message.result][1] == refused[0]
+    assert all(tools for _, tools in asked(assistant)), "once is forgiven"
+
+
+def test_a_call_is_not_run_again(furnish: Callable[..., Assistant], letter_file: Path) -> None:
+    same = call("weigh", document="document-1")
+    assistant = furnish([same], [same, same], ["Nothing."], tools=[weigh])
+    events = list(assistant.chat("Weigh it", [letter_file]))
+    assert [failed for _, failed in results(events)] == [False, False, True, True]
+    assert len(weighed) == 2, "once for the upload, which does not count, and once for the model"
+
+
+def test_repeating_calls_takes_the_tools_away(make_assistant: Callable[..., Assistant]) -> None:
+    assistant = make_assistant([FAIL], [FAIL], [FAIL, call("fly")], ["I give up."])
     assert text_of(list(assistant.chat("Try it"))) == "I give up."
-    assert [bool(tools) for _, tools in asked(assistant)] == [True, True, False]
+    assert [bool(tools) for _, tools in asked(assistant)] == [True, True, True, False]
+
+
+def test_another_turn_may_make_the_same_call(make_assistant: Callable[..., Assistant]) -> None:
+    assistant = make_assistant([COUNT], ["Four."], [COUNT], ["Still four."])
+    turn = assistant.chat("Count")
+    list(turn)
+    assert results(list(assistant.chat("And again", conversation=turn.conversation))) == [("4", False)]
 
 
 def test_another_failing_call_may_be_tried(make_assistant: Callable[..., Assistant]) -> None:
@@ -285,3 +334,58 @@ def test_tools_for_attached_files_run_once_before_the_model_speaks(
     assert asked(assistant)[1][0] == asked(assistant)[0][0]
     list(assistant.chat("And now?", paths[:1], turn.conversation))
     assert weighed == ["one.txt", "two.txt", "one.txt"]
+
+
+DOUBT = "\n\n⚠ Not found in the tools' results: “42”, “Paris”. Check it before you rely on it."
+
+
+def test_what_no_tool_returned_is_told_below_the_answer(make_assistant: Callable[..., Assistant]) -> None:
+    assistant = make_assistant(["Asking Rome …", COUNT], ["It has 42 letters, ", "they say in Paris."])
+    events = list(assistant.chat("How many letters has lamp?"))
+    assert events[-2] == TextDelta(DOUBT)
+    last = ending(events)
+    assert last.message.text == f"It has 42 letters, they say in Paris.{DOUBT}" and not last.stopped
+    assert stored(assistant)[-1] == last.message
+
+
+@pytest.mark.parametrize("said", ["It has 4 letters.", "It has four letters, as Anna said."])
+def test_an_answer_that_stands_on_results_and_words_is_left_alone(
+    make_assistant: Callable[..., Assistant], said: str
+) -> None:
+    assistant = make_assistant(["Hello Anna."], [COUNT], [said])
+    turn = assistant.chat("I am Anna")
+    list(turn)
+    assert text_of(list(assistant.chat("How many?", conversation=turn.conversation))) == said
+
+
+def test_an_attached_file_and_its_results_are_ground(furnish: Callable[..., Assistant], letter_file: Path) -> None:
+    again = ToolCall("again", "weigh", {"document": "document-1"})
+    assistant = furnish([again], ["It is in letter.txt, which weighs nothing.", " Or in Rome."], tools=[weigh])
+    assert text_of(list(assistant.chat("Where?", [letter_file]))).endswith(
+        "results: “Rome”. Check it before you rely on it."
+    )
+
+
+def test_an_answer_about_a_file_without_a_call_may_say_what_everybody_knows(
+    furnish: Callable[..., Assistant], letter_file: Path
+) -> None:
+    assistant = furnish(["It was sent from Rome in 1889."], tools=[weigh])
+    assert text_of(list(assistant.chat("Where?", [letter_file]))) == "It was sent from Rome in 1889."
+
+
+def test_work_that_no_tool_did_is_told_below_the_answer(make_assistant: Callable[..., Assistant]) -> None:
+    events = list(make_assistant(["I've painted a fox for you."]).chat("Paint a fox"))
+    assert text_of(events) == "I've painted a fox for you.\n\n⚠ Nothing was painted: no tool did that."
+    assert ending(events).message.text == text_of(events)
+
+
+def test_work_of_a_tool_is_known_by_its_description(furnish: Callable[..., Assistant]) -> None:
+    assistant = furnish([DYE], ["I've painted it red."], tools=[dye])
+    assert text_of(list(assistant.chat("Make the lamp red"))) == "I've painted it red."
+
+
+def test_a_stopped_answer_is_not_judged(make_assistant: Callable[..., Assistant]) -> None:
+    turn = make_assistant(["I painted a fox. ", "It is red."]).chat("Paint a fox")
+    assert next(turn) == TextDelta("I painted a fox. ")
+    turn.cancel()
+    assert text_of(list(turn)) == ""

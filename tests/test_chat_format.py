@@ -9,6 +9,7 @@ import pytest
 from assistant.chat_format import (
     CHATML,
     LLAMA3,
+    LLAMA30,
     RESULT_CHARACTERS,
     Family,
     Piece,
@@ -201,7 +202,8 @@ def test_a_conversation_is_split_where_the_person_speaks() -> None:
 
 
 def test_a_family_is_known_by_its_control_tokens() -> None:
-    assert family_of(["a", "<|start_header_id|>"]) is LLAMA3
+    assert family_of(["a", "<|start_header_id|>", "<|eom_id|>"]) is LLAMA3
+    assert family_of(["a", "<|start_header_id|>"]) is LLAMA30
     assert family_of(["a", "<|im_start|>"]) is CHATML
     with pytest.raises(ModelUnavailable, match=r"neither Llama-3 nor ChatML control tokens.*catalog\.toml"):
         family_of(["<s>", "[INST]"])

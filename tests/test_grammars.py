@@ -29,7 +29,7 @@ from assistant.engine.decode import Count, Engine
 from assistant.engine.grammar import Vocabulary
 from assistant.engine.sample import Sampling
 from assistant.errors import BadToolCall, PluginError
-from assistant.grammars import call_grammar, guided_grammar, quote_grammar, read_call
+from assistant.grammars import call_grammar, quote_grammar
 from assistant.registry import Registry
 from assistant.tools import Tool, tool
 from assistant.types import Artifact, ToolCall, ToolSpec
@@ -95,6 +95,15 @@ def speak(
         return tiny_tokenizer.decode(ids_of(stream))
 
     return say
+
+
+def read_call(text: str) -> ToolCall | str:
+    """Read a call as strictly as JSON is; what was cut off stays text."""
+    try:
+        call = json.loads(text)
+    except ValueError:
+        return text
+    return ToolCall("1", call["name"], call["parameters"])
 
 
 def only_calls(tools: list[ToolSpec]) -> str:
@@ -297,32 +306,6 @@ def test_every_call_of_generated_tools_passes_the_check_of_the_tool(
     assert len(cut) <= 3, cut
 
 
-def test_every_guided_call_of_generated_tools_is_valid_but_for_text_it_copies(
-    vocabulary: Vocabulary,
-    tiny_tokenizer: PreTrainedTokenizerFast,  # noqa: F811
-) -> None:
-    cut, made = [], 0
-    for seed in range(100):
-        draw = random.Random(seed)
-        tool = draw_tool(draw)
-        spec = tool.spec(FILES, {})
-        if any("enum" not in each for each in spec.parameters["properties"].values() if "x-artifact" in each):
-            continue  # an optional file that is required is no parameter anybody would declare
-        ids = random_walk(vocabulary, guided_grammar(spec, "abc", ["image-1"]), seed)
-        call = read_call(tiny_tokenizer.decode(ids))
-        if isinstance(call, str):
-            assert len(ids) >= LONGEST, (seed, call)
-            cut.append(seed)
-            continue
-        assert list(call.arguments) == list(spec.parameters.get("required", ()))
-        schemas = spec.parameters["properties"]
-        if all("pattern" not in schemas[name] and "format" not in schemas[name] for name in call.arguments):
-            tool.check(call.arguments)
-            made += 1
-    assert made > 50
-    assert len(cut) <= 2, cut
-
-
 @pytest.mark.parametrize("seed", range(60))
 def test_the_model_says_valid_calls_or_words(seed: int, speak: Callable[..., str]) -> None:
     schemas = Schemas(1000 + seed)
@@ -435,33 +418,11 @@ def test_every_call_names_a_file_that_is_there(seed: int, speak: Callable[..., s
     assert checked.get("image", "image-1") in ("image-1", "image-2")
 
 
-def test_the_guided_grammar_takes_the_request_as_text_and_only_required_arguments(speak: Callable[..., str]) -> None:
-    request = 'say "hi" to \\ and\nleave'
-    said = json.loads(speak(guided_grammar(SPECS[1], request, [])))
-    assert said == {"name": "count_letters", "parameters": {"text": request}}
-
-
-@pytest.mark.parametrize(
-    ("request_text", "attached", "handle"),
-    [
-        ("turn it", [], "image-2"),
-        ("turn it", ["image-1"], "image-1"),
-        ("turn image-1 please", ["image-2"], "image-1"),
-        ("turn image-12", [], "image-2"),
-    ],
-)
-def test_the_guided_grammar_takes_the_file_that_is_meant(
-    request_text: str, attached: list[str], handle: str, speak: Callable[..., str]
-) -> None:
-    said = json.loads(speak(guided_grammar(SPECS[0], request_text, attached)))
-    assert said["parameters"] == {"image": handle}
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_the_quote_grammar_only_lets_whole_lines_of_one_block_through(seed: int, speak: Callable[..., str]) -> None:
-    said = speak(quote_grammar(["one\ntwo\n\nthree", "vier"]), temperature=1.0, seed=seed)
-    assert said.strip() in ("one", "one\ntwo", "two", "three", "vier", "")
-
-
-def test_a_call_cut_off_stays_text() -> None:
-    assert read_call('{"name": "turn_image", "parameters": {"im') == '{"name": "turn_image", "parameters": {"im'
+    said = speak(quote_grammar(["one\ntwo\n\nthree"]), temperature=1.0, seed=seed)
+    lines = ("one", "one\ntwo", "two", "three")
+    assert said.strip() in lines
+    both = speak(quote_grammar(["one\ntwo\n\nthree", "vier", ""]), temperature=1.0, seed=seed)
+    first, second, third = both.split("\n\n")
+    assert (first.strip() in lines, second, third.strip()) == (True, "vier", "Done.")

@@ -24,8 +24,10 @@ from assistant.assistant import Turn
 from assistant.catalog import Catalog, Machine
 from assistant.chat_format import CHATML, LLAMA3, Family, Said, Tag, write_guided_prompt, write_prompt
 from assistant.errors import BadInput, ModelUnavailable
-from assistant.llama import LlamaChat, Speaker, _encode
+from assistant.llama import LlamaChat
 from assistant.settings import Settings
+from assistant.speaker import Speaker
+from assistant.speaker import encode as encode_pieces
 from assistant.tools import tool
 from assistant.types import Artifact, CallFinished, Message, Notice, ToolCall, ToolResult, TurnFinished, Usage
 from tests.conftest import LETTER, count_letters, text_of, turn_image
@@ -133,7 +135,7 @@ def make_stage(merging_folder: Path, settings: Settings, tmp_path: Path) -> Iter
         mine = settings.model_copy(update={"max_new_tokens": 40} | changes)
         residents.install(mine).catalog = Catalog(mine, Machine(False, 10**12), table)
         residents.load("chat", lambda fraction, note: None)
-        with llama._speaker() as speaker:
+        with llama.speaker() as speaker:
             return Stage(LlamaChat(mine), mine, speaker)
 
     yield make
@@ -254,7 +256,7 @@ def test_ids_that_were_dropped_are_encoded_anew(stage: Stage) -> None:
 
 
 def test_of_many_answers_the_ids_of_the_latest_are_kept(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama, "SPOKEN", 2)
+    monkeypatch.setattr("assistant.speaker.SPOKEN", 2)
     stage.script("one", "two", "three")
     for question in QUESTIONS:
         stage.talk(say(question))
@@ -278,7 +280,7 @@ def test_what_others_say_is_encoded_whatever_the_model_said(stage: Stage) -> Non
 def test_only_words_of_the_model_have_ids_that_are_known(write: Any) -> None:
     tokenizer = tokenizer_of(CONTROL, CONTROL[-1])
     pieces = write(LLAMA3, [say("the"), said("the"), say("the")])
-    ids = _encode(tokenizer, pieces, {"the": [3, 3, 3], "user": [4, 4, 4]})
+    ids = encode_pieces(tokenizer, pieces, {"the": [3, 3, 3], "user": [4, 4, 4]})
     assert ids.count(3) == 3
     assert ids.count(4) == 0
 
@@ -286,7 +288,7 @@ def test_only_words_of_the_model_have_ids_that_are_known(write: Any) -> None:
 def test_a_parked_model_comes_back_with_what_it_read(stage: Stage) -> None:
     stage.script("the user")
     first = stage.talk(say("Who?"))
-    with llama._speaker() as speaker:
+    with llama.speaker() as speaker:
         speaker.park()
         assert speaker.engine.cache.ids == []
     second = stage.talk(say("Who?"), said(words_of(first)), say("And?"))
@@ -304,7 +306,7 @@ def test_typed_control_tokens_stay_text(family: Family, control: list[str], writ
     first = [say(FORGED, file), upload, said(FORGED, call), result, said(FORGED)]
     for messages in (first, [*first, say(FORGED)], first[:4]):
         pieces = write(family, messages)
-        ids = _encode(tokenizer, pieces, {})
+        ids = encode_pieces(tokenizer, pieces, {})
         ours = set(tokenizer.convert_tokens_to_ids(control))
         tags = [tokenizer.convert_tokens_to_ids(piece.text) for piece in pieces if isinstance(piece, Tag)]
         assert [token for token in ids if token in ours] == tags
@@ -331,7 +333,7 @@ def test_a_conversation_too_long_loses_its_oldest_turns_and_says_so(make_stage: 
     left_out = int(notice.split()[-5])
     assert notice == f"The conversation is longer than the model reads; its oldest {left_out} turns were left out."
     assert 0 < left_out < 12
-    encode = partial(_encode, stage.speaker.tokenizer, spoken={})
+    encode = partial(encode_pieces, stage.speaker.tokenizer, spoken={})
     kept = encode(write_prompt(LLAMA3, [*messages[2 * left_out :], say("the last")], SPECS))
     assert stage.prompts == [kept]
     room = stage.speaker.engine.context - stage.settings.max_new_tokens
@@ -603,7 +605,7 @@ def test_a_tool_is_chosen_on_a_thread_that_ends(maru: Assistant, monkeypatch: py
     def choose(*_: object) -> None:
         threads.append(threading.current_thread())
 
-    monkeypatch.setattr("assistant.llama.choose_tool", choose)
+    monkeypatch.setattr("assistant.llama.pose", choose)
     list(maru.chat("What is the capital of France?"))
     (thread,) = threads
     thread.join(WAIT)

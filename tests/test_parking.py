@@ -12,8 +12,8 @@ from assistant.engine.decode import Count
 from assistant.engine.load import load_engine
 from assistant.engine.sample import Sampling
 from assistant.footprints import modules_of, weights_of
-from assistant.llama import Speaker
 from assistant.parking import Parking
+from assistant.speaker import Speaker
 from tests.engine.conftest import ids_of, tiny_folder, tiny_model, tiny_tokenizer  # noqa: F401
 
 LONG = [(7 * i) % 256 for i in range(100)]
@@ -23,7 +23,7 @@ IDS = torch.tensor([[256, 72, 101, 108, 108, 111]])
 @pytest.fixture(params=["none", "nf4"])
 def speaker(request: pytest.FixtureRequest, tiny_folder: Path) -> Speaker:  # noqa: F811
     engine, tokenizer = load_engine(tiny_folder, "bfloat16", request.param, lambda fraction, note: None)
-    return Speaker(engine, tokenizer, None, None, frozenset(), guided=False)  # type: ignore[arg-type]
+    return Speaker(engine, tokenizer, None, None, frozenset())  # type: ignore[arg-type]
 
 
 def logits(speaker: Speaker) -> torch.Tensor:

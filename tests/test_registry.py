@@ -25,7 +25,7 @@ from assistant.registry import Registry, discover
 from assistant.residents import used
 from assistant.settings import Settings
 from assistant.tools import Run, tool
-from assistant.types import CallProgress, ToolCall, ToolResult
+from assistant.types import Artifact, CallProgress, ToolCall, ToolResult
 from tests.conftest import DEMO_TOOLS, call
 
 PLUGIN = '''"""A plugin."""
@@ -201,12 +201,17 @@ def test_a_tool_that_wants_an_unknown_service_is_refused() -> None:
         Registry([cut_image], {})
 
 
-def test_a_tool_whose_files_do_not_exist_is_not_offered(registry: Registry, store: ArtifactStore) -> None:
+def test_a_tool_whose_files_do_not_exist_cannot_be_called(registry: Registry, store: ArtifactStore) -> None:
+    def offered(*alive: Artifact) -> set[str]:
+        return {spec.name for spec in registry.describe(alive) if spec.callable}
+
     image, document = store.all()
     always = {"count_letters", "break_down", "give_nonsense"}
-    assert {spec.name for spec in registry.offered([])} == always
-    assert {spec.name for spec in registry.offered([image])} == always | {"turn_image", "cut_image"}
-    assert {spec.name for spec in registry.offered([document])} == always | {"weigh"}
+    assert offered() == always
+    assert offered(image) == always | {"turn_image", "cut_image"}
+    assert offered(document) == always | {"weigh"}
+    missing = {spec.name: spec.missing for spec in registry.describe([image])}
+    assert missing["weigh"] == ("document",) and missing["turn_image"] == ()
 
 
 def test_an_attached_file_sets_off_only_the_tools_that_take_its_kind(registry: Registry, store: ArtifactStore) -> None:

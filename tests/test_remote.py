@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from assistant import Assistant, completions
 from assistant.cli import main
 from assistant.errors import AssistantError, BadInput, ModelUnavailable
-from assistant.grammars import UNREADABLE, find_call
+from assistant.formats.calls import find_calls
 from assistant.prompts import render
 from assistant.remote import RemoteChat, write_messages
 from assistant.settings import Settings, read_settings
@@ -287,22 +287,64 @@ def test_a_conversation_is_replayed_with_handles_calls_and_results() -> None:
     ]
 
 
-def test_a_call_comes_in_pieces_and_only_the_first_of_several_is_taken(chat: RemoteChat, backend: Backend) -> None:
+def test_calls_come_in_pieces_and_all_are_taken_in_order(chat: RemoteChat, backend: Backend) -> None:
     backend.answers = [
         stream(
             said("I count."),
             piece("", "count_letters", "call-1"),
             piece('{"te'),
-            piece('{"text": "no"}', "count_letters", "call-2", index=1),
-            piece('{"text": "no"}', "count_letters", index=1),
-            piece('{"text": "no"}', "count_letters", "call-3"),  # some servers give every call the index 0
+            piece('{"text": "two"}', "count_letters", "call-2", index=1),
+            piece('{"text": "three"}', "count_letters", "call-3"),  # some servers give every call the index 0
             piece('xt": "lamp"}', "count_letters", "call-1"),  # some repeat name and id with each piece
             said(finish="tool_calls"),
         )
     ]
     parts = reply(chat)
     assert spoken(parts) == "I count."
-    assert calls(parts) == [ToolCall("call-1", "count_letters", {"text": "lamp"})]
+    assert calls(parts) == [
+        ToolCall("call-1", "count_letters", {"text": "lamp"}),
+        ToolCall("call-2", "count_letters", {"text": "two"}),
+        ToolCall("call-3", "count_letters", {"text": "three"}),
+    ]
+
+
+@pytest.mark.parametrize("place", [0, None])
+def test_calls_without_ids_are_told_apart_by_their_names(chat: RemoteChat, backend: Backend, place: int | None) -> None:
+    def part(arguments: str, name: str | None = None) -> dict[str, Any]:
+        return said(calls=[{"index": place, "function": {"name": name, "arguments": arguments}}])
+
+    backend.answers = [
+        stream(
+            part('{"text":', "count_letters"),
+            part(' "a"}', "count_letters"),  # the name once more, in the middle of the call
+            part('{"loudly": false}', "break_down"),
+            said(finish="tool_calls"),
+        )
+    ]
+    made = calls(reply(chat))
+    assert [(call.name, call.arguments) for call in made] == [
+        ("count_letters", {"text": "a"}),
+        ("break_down", {"loudly": False}),
+    ]
+    assert len({call.id for call in made}) == 2
+
+
+def test_two_calls_of_one_reply_run_and_both_results_are_told(served: Assistant, backend: Backend) -> None:
+    backend.answers = [
+        stream(
+            piece('{"text": "lamp"}', "count_letters", "1"),
+            piece('{"text": "oven"}', "count_letters", "1", index=1),  # the same id again
+            piece('{"text": "cup"}', "count_letters", "2", index=2),
+            said(finish="tool_calls"),
+        ),
+        words("Fine."),
+    ]
+    events = list(served.chat("How many letters have lamp, oven and cup?"))
+    assert results(events) == [("4", False), ("4", False), ("3", False)]
+    roles = [message["role"] for message in backend.asked[1]["messages"]]
+    assert roles == ["system", "user", *(["assistant", "tool"] * 3)]
+    answers = [message["tool_call_id"] for message in backend.asked[1]["messages"] if message["role"] == "tool"]
+    assert answers[0] == "1" and len(set(answers)) == 3
 
 
 def test_a_call_that_is_also_written_is_told_once(chat: RemoteChat, backend: Backend) -> None:
@@ -345,9 +387,11 @@ def test_a_tool_runs_and_the_model_sees_its_result(served: Assistant, backend: B
     assert backend.asked[1]["messages"][-1] == {"role": "tool", "tool_call_id": "1", "content": "4"}
 
 
-@pytest.mark.parametrize("given", ['{"text": "la', "[1]", "lamp"])
+@pytest.mark.parametrize(
+    ("given", "lost"), [('{"text": "la', '"la'), ("[1]", "[1]"), ("lamp", "lamp"), ('{"text": "a"} b', " b")]
+)
 def test_the_model_is_told_of_arguments_nobody_can_read_and_corrects_them(
-    served: Assistant, backend: Backend, given: str
+    served: Assistant, backend: Backend, given: str, lost: str
 ) -> None:
     backend.answers = [
         stream(piece(given, "count_letters", "1"), said(finish="tool_calls")),
@@ -355,11 +399,13 @@ def test_the_model_is_told_of_arguments_nobody_can_read_and_corrects_them(
         words("Four."),
     ]
     events = list(served.chat("How many letters has lamp?"))
-    complaint = "count_letters: 'text' is missing; there is no argument 'not valid JSON'. Its arguments are: text."
-    assert results(events) == [(complaint, True), ("4", False)]
+    (complaint, failed), corrected = results(events)
+    assert failed and corrected == ("4", False)
+    assert complaint.startswith("count_letters: 'text' is missing; there is no argument ")
+    assert f"not valid JSON from {lost!r} on" in complaint.replace("\\'", "'")
     assert backend.asked[1]["messages"][-1]["content"] == complaint
     shown = json.loads(backend.asked[1]["messages"][-2]["tool_calls"][0]["function"]["arguments"])
-    assert shown == {UNREADABLE: given}
+    assert list(shown.values()) == [given]
 
 
 CALL = '{"name": "count_letters", "parameters": {"text": "a {lamp} ```"}}'
@@ -393,9 +439,9 @@ def test_a_call_written_as_text_becomes_a_call(chat: RemoteChat, backend: Backen
 
 
 def test_a_written_call_cut_off_within_its_arguments_is_not_run_with_half_of_them() -> None:
-    call = find_call('{"name": "count_letters", "parameters": {"text": "la', SPECS)
+    (call,) = find_calls('{"name": "count_letters", "parameters": {"text": "la', SPECS)
     assert isinstance(call, ToolCall)
-    assert (call.name, call.arguments) == ("count_letters", {UNREADABLE: '{"text": "la'})
+    assert (call.name, list(call.arguments.values())) == ("count_letters", ['{"text": "la'])
 
 
 def test_a_written_call_of_a_tool_there_is_not_becomes_a_sentence(chat: RemoteChat, backend: Backend) -> None:

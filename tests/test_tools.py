@@ -166,14 +166,14 @@ def test_an_annotated_artifact_is_still_an_artifact() -> None:
 
 
 def test_a_tool_has_its_inputs_when_every_required_file_exists() -> None:
-    assert not compare.has_inputs([PAPER])
-    assert compare.has_inputs(PICTURES[:1])
-    assert paint.has_inputs([]) and count_letters.has_inputs([])
+    assert compare.missing([PAPER]) == ("image",)
+    assert compare.missing(PICTURES[:1]) == ()
+    assert paint.missing([]) == () and count_letters.missing([]) == ()
 
 
 def test_a_tool_that_takes_any_file_needs_one_of_a_kind_it_takes() -> None:
-    assert not weigh.has_inputs([])
-    assert weigh.has_inputs(PICTURES) and weigh.has_inputs([PAPER]) and weigh.has_inputs([*PICTURES, PAPER])
+    assert set(weigh.missing([])) == {"image", "document"}
+    assert weigh.missing(PICTURES) == weigh.missing([PAPER]) == weigh.missing([*PICTURES, PAPER]) == ()
 
 
 def test_where_only_one_file_parameter_can_be_given_it_is_required_and_the_others_are_gone() -> None:

@@ -108,4 +108,6 @@ def compile_apart(weights: Path, dtype: str, quantize: str, capacity: int, folde
 
 
 def _constants(model: Any) -> dict[str, torch.Tensor]:
-    return {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
+    """Return the weights of `model` by the names they have without adapters, which the compiled pass leaves out."""
+    held = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
+    return {name.replace(".base_layer.", "."): tensor for name, tensor in held.items() if "lora_" not in name}

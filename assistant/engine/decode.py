@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from assistant.engine.attention import NAME
+from assistant.engine.branches import score_branches
 from assistant.engine.cache import PrefixCache, WorkingCache, shared
 from assistant.engine.compiled import Compiled
 from assistant.engine.draft import Drafter
@@ -150,6 +151,24 @@ class Engine:
             yield from self._stream_late(reply, stop)
         while not reply.done and not stop.is_set():
             yield self._advance(reply)
+
+    def score(
+        self, prompt: Sequence[int], branches: Sequence[Sequence[int]], count: Count, adapter: str | None = None
+    ) -> list[float]:
+        """Return the log probability of each of `branches` after `prompt`, which stays read.
+
+        Args:
+            prompt: Not empty; with all tokens of all branches shorter than the context, else `ValueError`.
+            branches: Continuations, each of at least one token.
+            count: Filled in.
+            adapter: As in `stream`.
+        """
+        one = self._check([*prompt, *(token for branch in branches for token in branch)], Sampling(1), adapter)
+        sampler = Sampler(one, self.vocabulary_size, self.model.device)
+        reply = _Reply(list(prompt), one, sampler, frozenset(), count, None, adapter, None)
+        count.prompt, count.reused = len(prompt), self._seat(reply)
+        last = self._read(reply.ids[len(self.cache.ids) :], 1)[-1]
+        return score_branches(self.model, self.cache, last, branches)
 
     def _check(self, prompt: Sequence[int], sampling: Sampling, adapter: str | None) -> Sampling:
         """Refuse what cannot be run, and return `sampling` with no more tokens than there is room for."""

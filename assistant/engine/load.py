@@ -56,7 +56,7 @@ def load_engine(
     if quantize in ("gptq", "bitnet"):
         _check_ready_made(path, quantize)
     engine = Engine(_load_model(path, getattr(torch, dtype), quantize, adapters or {}), context)
-    if compiled is not None and not torch.cuda.is_available() and not adapters:
+    if compiled is not None and not torch.cuda.is_available():
         _prepare_compiled(engine, path, dtype, quantize, compiled)
     return engine, AutoTokenizer.from_pretrained(path)
 
@@ -79,6 +79,9 @@ def _load_model(path: Path, dtype: torch.dtype, quantize: Quantize, adapters: Ma
     for name, folder in adapters.items():
         model.load_adapter(str(folder), adapter_name=name)
     if adapters:
+        for name, weight in model.named_parameters():
+            if "lora_" in name:  # loaded in float32, for training
+                weight.data = weight.data.to(dtype)
         model.disable_adapters()
     if quantize in ("int8", "int4") and not on_gpu:
         pack_linears(model, bits=8 if quantize == "int8" else 4)

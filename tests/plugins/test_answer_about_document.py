@@ -275,5 +275,5 @@ def test_what_cannot_be_looked_at_is_a_sentence(maru: Assistant, tmp_path: Path)
 
 def test_it_is_offered_only_where_there_is_something_to_look_at(maru: Assistant) -> None:
     paper = Artifact("document-1", "document", "application/pdf", "paper.pdf", "1" * 64, 1)
-    assert not answer_about_document.has_inputs([])
+    assert answer_about_document.missing([])
     assert answer_about_document.parameters([paper])["required"] == ["question", "document"]

@@ -201,7 +201,8 @@ def test_a_stopped_call_adds_nothing(collector: Callable[..., Assistant], paint:
     assert assistant.call("search_images", query="red").text == NOTHING
 
 
-def test_where_there_is_no_model_nothing_is_offered_nor_set_off(maru: Assistant) -> None:
-    offered = {spec.name for spec in maru._registry.offered([PICTURE])}
-    assert offered.isdisjoint({"add_image", "find_similar_images", "search_images"})
+def test_where_there_is_no_model_nothing_can_be_called_nor_is_set_off(maru: Assistant) -> None:
+    told = {spec.name: spec for spec in maru._registry.describe([PICTURE])}
+    for name in ("add_image", "find_similar_images", "search_images"):
+        assert not told[name].callable and "features" in (told[name].obstacle or "")
     assert maru._registry.on_upload(PICTURE) == []

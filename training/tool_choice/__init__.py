@@ -1,0 +1,1 @@
+"""The adapter with which the embedded language model chooses tools."""
