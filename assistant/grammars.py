@@ -91,7 +91,8 @@ def find_problem(tool: ToolSpec) -> str | None:
 def quote_grammar(texts: Sequence[str]) -> str:
     """Write the grammar of an answer that quotes each of `texts`: a run of whole lines of one block (between blank
     lines) of the first, then one of the next."""
-    rules, quotes = [], []
+    rules: list[str] = []
+    quotes: list[str] = []
     for text in texts:
         first = len(rules)
         for block in [block for block in re.split(r"\n\s*\n", text.strip()) if block] or ["Done."]:

@@ -13,11 +13,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.choosing.question import LISTED
 from assistant.llama import LlamaChat
+from assistant.narrowing import MOST
+from assistant.nearness import nearness
 from assistant.remote import RemoteChat
 from assistant.residents import install
 from assistant.settings import read_settings
-from bench._cases import Case, Outcome, Tools, builtin_tools, read_cases, read_tools, try_case
+from bench._cases import REPLY, Case, Outcome, Tools, builtin_tools, read_cases, read_tools, try_case
 from bench._measure import Figure
 
 CASES = Path(__file__).parents[1] / "tests" / "data" / "tool_requests.jsonl"
@@ -47,6 +50,8 @@ def run(options: argparse.Namespace) -> Iterator[Figure]:
         if options.wrong and not outcomes[-1].right and len(outcomes) > 1:
             yield _wrong(outcomes[-1])
     yield from figures(outcomes[1:], tools)
+    for most in (LISTED, MOST):
+        yield _recall(cases, tools, most)
 
 
 def figures(outcomes: Sequence[Outcome], tools: Tools) -> Iterator[Figure]:
@@ -76,6 +81,16 @@ def figures(outcomes: Sequence[Outcome], tools: Tools) -> Iterator[Figure]:
 def _shares(name: str, outcomes: Sequence[Outcome]) -> Iterator[Figure]:
     yield _share(f"{name}: tool right", [outcome.tool_right for outcome in outcomes])
     yield _share(f"{name}: tool and arguments right", [outcome.right for outcome in outcomes])
+
+
+def _recall(cases: Sequence[Case], tools: Tools, most: int) -> Figure:
+    """Tell how often the right tool is among the nearest that can be called; a follow-up is near to nothing."""
+    found = []
+    for case in cases:
+        if case.tool != REPLY and not case.history and case.category != "korean":
+            near = nearness(case.user, [tool for tool in tools.describe(case.attachments) if tool.callable])
+            found.append(case.tool in sorted(near, key=lambda name: -near[name])[:most])
+    return _share(f"right tool among the {most} nearest, first requests", found)
 
 
 def _share(figure: str, rights: Sequence[bool]) -> Figure:
