@@ -27,6 +27,8 @@ class CallStyle:
     behind: tuple[Part, ...] = ("}",)
 
 
+SHORT = 1000  # characters of a result that is quoted whole
+
 JSON_STYLE = CallStyle()
 """Llama-3.1's, and that of every model that is told its tools by our own prompt."""
 
@@ -89,11 +91,14 @@ def find_problem(tool: ToolSpec) -> str | None:
 
 
 def quote_grammar(texts: Sequence[str]) -> str:
-    """Write the grammar of an answer that quotes each of `texts`: a run of whole lines of one block (between blank
-    lines) of the first, then one of the next."""
+    """Write the grammar of an answer that quotes `texts`: of the last a run of whole lines of one block (between blank
+    lines); the others, which the person wanted for themselves, as they are if they are short, else in the same way."""
     rules: list[str] = []
     quotes: list[str] = []
-    for text in texts:
+    for place, text in enumerate(texts, 1):
+        if place < len(texts) and 0 < len(text.strip()) <= SHORT:
+            quotes.append(_literal(text.strip()))
+            continue
         first = len(rules)
         for block in [block for block in re.split(r"\n\s*\n", text.strip()) if block] or ["Done."]:
             chunks = {"substring_chunks": block.splitlines(keepends=True)}
