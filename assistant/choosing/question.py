@@ -130,11 +130,12 @@ def pose(messages: Sequence[Message], tools: Sequence[ToolSpec], head: Head | No
 
 def _narrow(said: str, tools: Sequence[ToolSpec], called: Collection[str]) -> tuple[list[Candidate], list[Candidate]]:
     """Return the tools to list, those `called` lately among them, and those that cannot be called but may be meant."""
-    near = nearness(said, tools)
-    held = {tool.name: tool.relevance(said) if tool.relevance else 0.0 for tool in tools}
+    held = {tool.name: tool.relevance(said) for tool in tools if tool.relevance}
     # what tells the relevance holds the library, which cannot go to another process
-    plain = (Candidate(replace(tool, relevance=None), near[tool.name], held=held[tool.name]) for tool in tools)
-    ranked = sorted(plain, key=lambda one: -one.near)
+    plain = [replace(tool, relevance=None) for tool in tools]
+    near = {name: max(own, held.get(name, own)) for name, own in nearness(said, plain).items()}
+    candidates = [Candidate(tool, near[tool.name], held=held.get(tool.name, 0.0)) for tool in plain]
+    ranked = sorted(candidates, key=lambda one: -one.near)
     there = [one for one in ranked if one.tool.callable]
     listed = [one for place, one in enumerate(there) if place < LISTED or one.tool.name in called]
     return listed, [one for one in ranked if not one.tool.callable and one.near > BLOCKED_FROM][:LISTED]

@@ -21,6 +21,7 @@ from training.tool_choice.pool import (
     Said,
     Voice,
     draw_request,
+    draw_slots,
     fill,
     meaning,
     read_edits,
@@ -195,7 +196,7 @@ class Writer:
             return None
         edit = self._rng.choice(edits)
         chosen = listed[edit["tool"]]
-        values, argument = self._draw_slots(), edit["argument"]
+        values, argument = draw_slots(self._edit_slots, self._rng), edit["argument"]
         old, say, new = (fill(edit[key], values) for key in ("before", "say", "after"))
         kind = chosen.tool.arguments[argument].kind
         _, first = self._first(chosen.tool)
@@ -203,13 +204,6 @@ class Writer:
         arguments = {**before.arguments, argument: meaning(new, kind)}
         files = self._files(chosen.tool, present=True)
         return self._example(say, chosen, arguments, files, (self._turn(chosen, before),))
-
-    def _draw_slots(self) -> dict[str, str]:
-        values: dict[str, str] = {}
-        for slot, choices in self._edit_slots.items():
-            first, second = self._rng.sample(list(choices), 2)
-            values |= {slot: first, f"{slot}2": second}
-        return values
 
     def _on_result(self, casts: Sequence[Cast]) -> Example | None:
         takers = [(item, voice) for item in casts for voice in item.tool.voices if voice.on_result]

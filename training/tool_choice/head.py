@@ -21,7 +21,7 @@ from assistant.choosing.text import REPLY
 from assistant.embedder import embed
 from assistant.types import Kind
 from training.tool_choice.nearness import Nearness
-from training.tool_choice.pool import PoolTool, Voice, draw_request, fill, read_edits, read_lines, read_pool
+from training.tool_choice.pool import PoolTool, Voice, draw_request, draw_slots, fill, read_edits, read_lines, read_pool
 from training.tool_choice.spelling import misspell
 
 log = logging.getLogger(__name__)
@@ -122,9 +122,7 @@ def _follow_ups(builtin: list[PoolTool], rng: random.Random) -> Iterator[Row]:
     edits, slots = read_edits()
     for edit in edits:
         for _ in range(DRAWS):
-            values = {}
-            for slot, choices in slots.items():
-                values[slot], values[f"{slot}2"] = rng.sample(list(choices), 2)
+            values = draw_slots(slots, rng)
             tool = next(tool for tool in builtin if tool.name == edit["tool"])
             yield Row(fill(edit["say"], values), tool.name, _kinds(tool, rng), tool.name)
 

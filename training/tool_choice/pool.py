@@ -198,6 +198,14 @@ def draw_request(
     return Said(text, arguments)
 
 
+def draw_slots(slots: Mapping[str, Sequence[str]], rng: random.Random) -> dict[str, str]:
+    """Draw two values of each slot of the edits, the second under the slot's name with a 2."""
+    values: dict[str, str] = {}
+    for slot, choices in slots.items():
+        values[slot], values[f"{slot}2"] = rng.sample(list(choices), 2)
+    return values
+
+
 def fill(pattern: str | Sequence[str], slots: Mapping[str, str]) -> Any:
     """Put the values of slots into a pattern, or into each of several."""
     if not isinstance(pattern, str):
