@@ -1,0 +1,1 @@
+"""The built-in classifier, whose body all other eyes of the house begin with."""
