@@ -6,6 +6,7 @@ their SHA-256 in a private folder that nothing serves.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS artifacts (
     PRIMARY KEY (conversation, id)
 );
 """
+INSERT = "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # conversation, and the fields of an Artifact
 MARKDOWN_ENDINGS = (".md", ".markdown")
 ALT_CHARACTERS = 250  # of what a picture shows; a screen reader reads it out at one go
 
@@ -83,6 +85,26 @@ class ArtifactStore:
         # the fastest level: a 10-megapixel photo takes half a second instead of two, for a fifth more bytes
         image.save(buffer, "PNG", pnginfo=making, compress_level=1)
         return self._keep(buffer.getvalue(), "image", "image/png", name, _on_one_line(alt))
+
+    def restore(self, files: Sequence[tuple[Artifact, bytes]]) -> None:
+        """Keep files of an exported conversation under their handles; `BadInput` if one is not what it says."""
+        for artifact, content in files:
+            if self._recognise(content, artifact.name) != (artifact.kind, artifact.media_type):
+                raise BadInput(f"{artifact.name!r} in this export is no {artifact.media_type}. Nothing was taken in.")
+        with self._database.transaction() as connection:
+            for artifact, content in files:
+                write_once(self.path(artifact), content)
+                connection.execute(INSERT, (self._conversation, *dataclasses.astuple(artifact)))
+
+    def forget(self) -> list[str]:
+        """Let the handles of this conversation go; return the digests that no other conversation has."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "DELETE FROM artifacts WHERE conversation = ? RETURNING digest", (self._conversation,)
+            ).fetchall()
+            digests = {row["digest"] for row in rows}
+            kept = {row["digest"] for row in connection.execute("SELECT DISTINCT digest FROM artifacts")}
+        return sorted(digests - kept)
 
     def describe(self, digest: str, alt: str) -> None:
         """Keep from now on, under each of its handles, what the picture with the SHA-256 `digest` shows."""
@@ -144,10 +166,7 @@ class ArtifactStore:
             ).fetchone()[0]
             artifact = Artifact(f"{kind}-{taken + 1}", kind, media_type, name, digest, len(content), alt)
             write_once(self.path(artifact), content)
-            connection.execute(
-                "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (self._conversation, artifact.id, kind, media_type, name, digest, len(content), alt),
-            )
+            connection.execute(INSERT, (self._conversation, *dataclasses.astuple(artifact)))
         return artifact
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from PIL.Image import Image
 
 import plugins
 from assistant import agent, artifacts, history
-from assistant.artifacts import ArtifactStore
+from assistant.artifacts import ArtifactStore, content_path
 from assistant.database import Database
 from assistant.errors import BadInput
+from assistant.exports import Form, export, take_in
 from assistant.history import History
 from assistant.library import ImageIndex, Library
 from assistant.library import images as images_room
@@ -25,45 +28,12 @@ from assistant.remote import RemoteChat
 from assistant.residents import Status, install, load, residents
 from assistant.settings import Settings, read_settings
 from assistant.tools import Tool
-from assistant.types import Artifact, CallProgress, ChatModel, Event, Message, Progress, ToolCall, ToolResult
+from assistant.turns import Turn
+from assistant.types import Artifact, CallProgress, ChatModel, Message, Progress, ToolCall, ToolResult
 
 SCHEMA = artifacts.SCHEMA + history.SCHEMA + library_room.SCHEMA + images_room.SCHEMA
+KEPT_SECONDS = 24 * 3600  # how long a deleted conversation can be brought back
 DIRECT = "direct"  # the conversation that files of direct calls belong to; no list shows it
-
-
-class Turn(Iterator[Event]):
-    """A running turn: iterate it for events, `cancel()` it from any thread, or close it."""
-
-    def __init__(
-        self, conversation: str, events: Iterator[Event], stop: threading.Event, ended: Callable[[], None]
-    ) -> None:
-        """Wrap the events of one turn; `ended` is called once, when the last has come or the turn is closed."""
-        self.conversation = conversation
-        self._stop = stop
-        self._events = self._watch(events, ended)
-        next(self._events)  # a generator that never began would not call `ended` when it is closed
-
-    def __next__(self) -> Event:
-        """Return the next event."""
-        event: Event = next(self._events)
-        return event
-
-    @staticmethod
-    def _watch(events: Iterator[Event], ended: Callable[[], None]) -> Generator[Any, None, None]:
-        try:
-            yield None
-            yield from events
-        finally:
-            ended()
-
-    def close(self) -> None:
-        """Stop and let go at once; no more events come."""
-        self._stop.set()
-        self._events.close()
-
-    def cancel(self) -> None:
-        """Stop within one token or one tool step; what was said so far is kept."""
-        self._stop.set()
 
 
 class Assistant:
@@ -98,6 +68,7 @@ class Assistant:
         services = {Library: self.library, ImageIndex: self.images}
         self._registry = Registry(discover(plugins) if tools is None else tools, services)
         install(self.settings)
+        self._sweep()
 
     @property
     def tools(self) -> Mapping[str, Tool]:
@@ -118,7 +89,7 @@ class Assistant:
 
         `BadInput` names the file that cannot be used; then nothing has been said.
         """
-        text = text.strip().encode("utf-8", "replace").decode()  # half a surrogate pair cannot be stored
+        text = _speakable(text)
         if not text and not files:
             raise BadInput("There is nothing to answer. Write a message or attach a file.")
         if conversation is None:
@@ -135,20 +106,36 @@ class Assistant:
             raise
         return self._turn(conversation, stop)
 
-    def retry(self, conversation: str) -> Turn:
-        """Answer the last message anew; the earlier answer stays in the tree."""
+    def edit(self, conversation: str, message: str, text: str) -> Turn:
+        """Say something else in place of an earlier message, with the same files; the old branch stays in the tree."""
+        text = _speakable(text)
         stop = self._begin(conversation)
-        said = self._last_said(conversation)
-        if said is None:
+        try:
+            path = self.conversations.path(conversation)
+            (old, *after) = _from_said(path, message)
+            if not text and not old.artifacts:
+                raise BadInput("There is nothing to answer. Write a message.")
+            said = dataclasses.replace(old, id=uuid.uuid4().hex, text=text)
+            self.conversations.write(conversation, said)
+            for told in after:  # what became of the files
+                said = dataclasses.replace(told, id=uuid.uuid4().hex, parent=said.id)
+                self.conversations.write(conversation, said)
+        except BaseException:
             self._end(conversation)
-            raise BadInput("There is no message to answer again. Write one.")
-        path = self.conversations.path(conversation)
-        kept = path[: path.index(said) + 1]
-        for message in path[len(kept) :]:
-            if message.role != "tool":
-                break
-            kept.append(message)  # what became of attached files need not be done again
-        self.conversations.move_head(conversation, kept[-1].id)
+            raise
+        return self._turn(conversation, stop)
+
+    def retry(self, conversation: str, message: str | None = None) -> Turn:
+        """Answer the last message anew, or an earlier one; the other answer stays in the tree."""
+        stop = self._begin(conversation)
+        try:
+            path = self.conversations.path(conversation)
+            if message is None and not any(one.role == "user" for one in path):
+                raise BadInput("There is no message to answer again. Write one.")
+            self.conversations.move_head(conversation, _from_said(path, message)[-1].id)
+        except BaseException:
+            self._end(conversation)
+            raise
         return self._turn(conversation, stop)
 
     def undo(self, conversation: str) -> Message | None:
@@ -192,6 +179,14 @@ class Assistant:
         call = ToolCall(uuid.uuid4().hex[:8], tool, given)
         return self._registry.run(call, store, self.settings.seed, stop)
 
+    def export(self, conversation: str, form: Form) -> bytes:
+        """Return a conversation as a file: "md" what is shown, "json" all of it, "zip" all of it with its files."""
+        return export(self.conversations, self._store(conversation), conversation, form)
+
+    def take_in(self, exported: bytes) -> str:
+        """Add a conversation that was exported as ZIP, here or elsewhere, and return its id."""
+        return take_in(exported, self.conversations, self._store, self.settings)
+
     def artifacts(self, conversation: str) -> list[Artifact]:
         """Return the files of a conversation."""
         return self._store(conversation).all()
@@ -227,6 +222,14 @@ class Assistant:
     def _store(self, conversation: str) -> ArtifactStore:
         return ArtifactStore(self._database, self._home / "files", conversation, self.settings)
 
+    def _sweep(self) -> None:
+        """Remove for good what was deleted long ago, with the files that nothing else holds."""
+        for conversation in self.conversations.forget(KEPT_SECONDS):
+            for digest in self._store(conversation).forget():
+                self.images.remove(digest)
+                if not self.library.holds(digest):
+                    content_path(self._home / "files", digest).unlink(missing_ok=True)
+
     def _last_said(self, conversation: str) -> Message | None:
         path = self.conversations.path(conversation)
         return next((message for message in reversed(path) if message.role == "user"), None)
@@ -254,6 +257,22 @@ class Assistant:
             stop,
         )
         return Turn(conversation, turn.run(), stop, lambda: self._end(conversation))
+
+
+def _speakable(text: str) -> str:
+    return text.strip().encode("utf-8", "replace").decode()  # half a surrogate pair cannot be stored
+
+
+def _from_said(path: Sequence[Message], message: str | None) -> list[Message]:
+    """Return what a person said, the last or the one before or at `message`, and what became of its files."""
+    places = [place for place, one in enumerate(path) if one.role == "user"]
+    if message is not None:
+        at = next((place for place, one in enumerate(path) if one.id == message), -1)
+        places = [place for place in places if place <= at]
+    if not places:
+        raise BadInput("That message is not shown in this conversation. Reload the page.")
+    said, *after = path[places[-1] :]
+    return [said, *itertools.takewhile(lambda one: one.role == "tool", after)]
 
 
 def _take_in(value: Any, store: ArtifactStore) -> Any:

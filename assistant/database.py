@@ -93,7 +93,8 @@ def _salvage(damaged: Path, path: Path, schema: str) -> int:
     saved = 0
     tables = [
         row[0]
-        for row in new.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        # what an index of words is made of fills itself from the rows it is of
+        for row in new.execute("SELECT name FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
     ]
     with new:
         for table in tables:

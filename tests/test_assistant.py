@@ -107,6 +107,43 @@ def undone(assistant: Assistant, conversation: str) -> str | None:
     return said and said.text
 
 
+def test_an_earlier_answer_can_be_given_anew(make_assistant: Make) -> None:
+    assistant = make_assistant(["One."], ["Two."], ["Another one."])
+    _, here = talk(assistant, "First", conversation=None)
+    talk(assistant, "Second", conversation=here)
+    (_, first, *_) = assistant.conversations.path(here)
+    assert text_of(list(assistant.retry(here, first.id))) == "Another one."
+    assert texts(assistant, here) == ["First", "Another one."]
+    assistant.conversations.show(here, first.id)
+    assert texts(assistant, here) == ["First", "One.", "Second", "Two."]
+
+
+def test_a_message_can_be_said_otherwise_with_its_files(make_assistant: Make, picture: Path) -> None:
+    assistant = make_assistant(["Red."], ["Thanks."], ["Turned."])
+    _, here = talk(assistant, "What is it?", picture)
+    talk(assistant, "Good", conversation=here)
+    old = assistant.conversations.path(here)
+    assert text_of(list(assistant.edit(here, old[0].id, " Turn it "))) == "Turned."
+    new = assistant.conversations.path(here)
+    assert [message.text for message in new if message.role != "tool"] == ["Turn it", "Turned."]
+    assert new[0].artifacts == old[0].artifacts
+    assert [m.result for m in new if m.role == "tool"] == [m.result for m in old if m.role == "tool"]
+    assert assistant.conversations.versions(here) == {new[0].id: (old[0].id, new[0].id)}
+    assistant.conversations.show(here, old[0].id)
+    assert assistant.conversations.path(here) == old
+
+
+def test_what_is_not_there_cannot_be_said_otherwise(make_assistant: Make) -> None:
+    assistant = make_assistant(["Hello."])
+    _, here = talk(assistant, "Hi")
+    before = assistant.conversations.path(here)
+    for message, text, complaint in (("nowhere", "x", "not shown"), (before[0].id, "  ", "nothing to answer")):
+        with pytest.raises(BadInput, match=complaint):
+            assistant.edit(here, message, text)
+    assert assistant.conversations.path(here) == before
+    assert talk(make_assistant(["Again."]), "Hi")[0] == "Again."
+
+
 def test_undo_takes_back_one_message_and_its_answer(make_assistant: Make) -> None:
     assistant = make_assistant(["One."], [call("count_letters", text="red")], ["Three."], ["Two."])
     _, here = talk(assistant, "Count")
@@ -260,3 +297,23 @@ def test_words_and_names_that_are_no_text_are_kept_readable(make_assistant: Make
     assert answer == "Hello."
     assert texts(assistant, here)[0] == "half an emoji: ?"
     assert assistant.artifacts(here)[0].name == "re?d.png"
+
+
+def test_deleted_conversations_leave_nothing_behind_after_a_day(
+    make_assistant: Make, settings: Settings, picture: Path, letter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assistant = make_assistant(["Red."], ["A letter."])
+    _, here = talk(assistant, "What is it?", picture, letter)
+    _, there = talk(assistant, "And this?", picture)
+    shared, alone = assistant.artifacts(here)
+    assistant.conversations.delete(here)
+    assert [one.id for one in Assistant(settings, model=assistant.model, tools=[]).conversations.all()] == [there]
+    assert assistant.path(alone).exists(), "it can still be brought back"
+    monkeypatch.setattr("assistant.assistant.KEPT_SECONDS", 0)
+    later = Assistant(settings, model=assistant.model, tools=[])
+    assert later.artifacts(here) == []
+    assert (assistant.path(alone).exists(), assistant.path(shared).exists()) == (False, True)
+    with pytest.raises(BadInput, match="no conversation"):
+        later.conversations.restore(here)
+    assert len(later.conversations.path(there)) >= 2
+    later.close()

@@ -179,3 +179,137 @@ def test_a_call_that_the_process_died_in_is_there(die: Callable[[str], list[Mess
     path = die('[["I count. ", call("count_letters", text="die")]]')
     assert [message.role for message in path] == ["user", "assistant"]
     assert path[1].calls[0].arguments == {"text": "die"}
+
+
+def test_a_conversation_is_called_what_a_person_says(past: History) -> None:
+    here = past.create()
+    say(past, here, "a")
+    past.entitle(here, "Greetings")
+    assert past.all()[0].title == "Greetings"
+    past.rename(here, "  My\n talk ")
+    past.entitle(here, "Greetings again")
+    say(past, here, "b")
+    assert past.all()[0].title == "My talk"
+    with pytest.raises(BadInput, match="needs a name"):
+        past.rename(here, " \n")
+    with pytest.raises(BadInput, match="no conversation"):
+        past.rename("nowhere", "x")
+
+
+def test_pinned_conversations_stay_at_the_top(past: History) -> None:
+    one, two = past.create(), past.create()
+    say(past, one, "a")
+    say(past, two, "b")
+    past.pin(one, True)
+    assert [(found.id, found.pinned) for found in past.all()] == [(one, True), (two, False)]
+    past.pin(one, False)
+    assert [found.id for found in past.all()] == [two, one]
+
+
+def test_what_was_deleted_can_be_brought_back_until_it_is_forgotten(past: History) -> None:
+    one, two = past.create(), past.create()
+    written = say(past, one, "a", "b")
+    say(past, two, "x")
+    past.delete(one)
+    assert [found.id for found in past.all()] == [two]
+    assert [hit.message for hit in past.search("says")] == ["x"]
+    with pytest.raises(BadInput, match="no conversation"):
+        past.require(one)
+    assert past.forget(60) == []
+    past.restore(one)
+    assert past.path(one) == written
+    past.delete(one)
+    assert past.forget(0) == [one]
+    assert past.path(one) == []
+    with pytest.raises(BadInput, match="no conversation"):
+        past.restore(one)
+    assert [found.id for found in past.all()] == [two]
+
+
+def test_every_message_with_others_in_its_place_knows_them(past: History) -> None:
+    here = past.create()
+    say(past, here, "question", "first", "more", "end")
+    past.move_head(here, "question")
+    past.write(here, Message("second", "question", "assistant", "Another answer."))
+    assert past.versions(here) == {"second": ("first", "second")}
+    past.show(here, "first")
+    assert [message.id for message in past.path(here)] == ["question", "first", "more", "end"]
+    assert past.versions(here) == {"first": ("first", "second")}
+    past.show(here, "second")
+    assert [message.id for message in past.path(here)] == ["question", "second"]
+    with pytest.raises(BadInput, match="not in this conversation"):
+        past.show(here, "elsewhere")
+
+
+def test_a_branch_is_shown_as_it_was_last(past: History) -> None:
+    here = past.create()
+    say(past, here, "a", "b")
+    past.write(here, Message("c1", "b", "user", "one"))
+    past.write(here, Message("c2", "b", "user", "two"))
+    past.write(here, Message("a2", None, "user", "other beginning"))
+    past.show(here, "a")
+    assert [message.id for message in past.path(here)] == ["a", "b", "c2"]
+    assert past.versions(here) == {"a": ("a", "a2"), "c2": ("c1", "c2")}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("parcel", ["The Parcel"]),
+        ("PARCEL rott", ["The Parcel"]),
+        ("고양이", ["고양이가"]),
+        ("사과", ["고양이가"]),
+        ("100%", ["It is 100%"]),
+        ("0_", []),
+        ('"quoted" OR x', []),
+        ('say "hi"', ['They say "hi"']),
+        ("hold four", ["It is 100%"]),
+        ("  ", []),
+        ("nothing of this", []),
+    ],
+)
+def test_messages_are_found_by_their_words(past: History, query: str, found: list[str]) -> None:
+    here = past.create()
+    texts = ("The Parcel leaves Rotterdam.", "고양이가 사과를 먹어요", "It is 100% sure", 'They say "hi" to you')
+    for number, text in enumerate(texts):
+        past.write(here, Message(str(number), str(number - 1) if number else None, "user", text))
+    result = ToolResult(ToolCall("1", "count", {}), "They hold four keys.")
+    past.write(here, Message("2", "1", "tool", "It is 100% sure", result=result))
+    hits = past.search(query)
+    assert [texts[int(hit.message)][: len(start)] for hit, start in zip(hits, found, strict=True)] == found
+    assert all(hit.conversation == here and hit.title == "The Parcel leaves Rotterdam." for hit in hits)
+
+
+def test_a_hit_shows_what_stands_around_it(past: History) -> None:
+    here = past.create()
+    past.write(here, Message("a", None, "user", f"{'x ' * 99}Needle {'y ' * 99}"))
+    (hit,) = past.search("needle")
+    assert hit.found == "Needle"
+    assert hit.before.startswith("…") and hit.before.endswith("x ")
+    assert hit.after.startswith(" y") and hit.after.endswith("…")
+
+
+def test_text_that_grows_is_found_by_its_last_words(past: History) -> None:
+    here = past.create()
+    for text in ("The ans", "The answer is late"):
+        past.write(here, Message("a", None, "assistant", text))
+    assert len(past.search("late")) == len(past.search("answer")) == 1
+
+
+def test_a_repaired_database_finds_words_again(tmp_path: Path) -> None:
+    path = tmp_path / "test.sqlite"
+    database = Database(path, history.SCHEMA)
+    past = History(database)
+    here = past.create()
+    say(past, here, "lighthouse")
+    database.close()
+    content = bytearray(path.read_bytes())
+    content[0:16] = b"not a database!!"
+    path.write_bytes(content)
+    repaired = Database(path, history.SCHEMA)
+    assert repaired.repaired
+    again = History(repaired)
+    assert again.search("lighthouse") == []  # nothing could be read of a file without its head
+    say(again, again.create(), "harbour")
+    assert len(again.search("harbour")) == 1
+    repaired.close()

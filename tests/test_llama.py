@@ -20,7 +20,6 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from assistant import Assistant, llama, residents, rounds
-from assistant.assistant import Turn
 from assistant.catalog import Catalog, Machine
 from assistant.chat_format import CHATML, LLAMA3, Family, Said, Tag, write_guided_prompt, write_prompt
 from assistant.errors import BadInput, ModelUnavailable
@@ -29,6 +28,7 @@ from assistant.settings import Settings
 from assistant.speaker import Speaker
 from assistant.speaker import encode as encode_pieces
 from assistant.tools import tool
+from assistant.turns import Turn
 from assistant.types import Artifact, CallFinished, Message, Notice, ToolCall, ToolResult, TurnFinished, Usage
 from tests.conftest import LETTER, count_letters, text_of, turn_image
 from tests.engine.conftest import CONTROL, tiny_model  # noqa: F401

@@ -85,6 +85,12 @@ class ImageIndex:
             progress((start + len(batch)) / len(new), f"{start + len(batch)} of {len(new)} pictures")
         return added
 
+    def remove(self, digest: str) -> None:
+        """Let a picture go; it is found no more."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM pictures WHERE digest = ?", (digest,))
+        self._indexes.clear()
+
     def add_folder(
         self, folder: Path, stop: threading.Event | None = None, progress: Progress = lambda fraction, note: None
     ) -> FolderAdded:

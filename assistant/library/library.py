@@ -89,6 +89,10 @@ class Library:
         hits = [self._hit(passage, score) for passage, score in self._index.search(asked, count)]
         return [hit for hit in hits if hit is not None]
 
+    def holds(self, digest: str) -> bool:
+        """Tell whether the document with this SHA-256 is in the library."""
+        return bool(self._database.rows("SELECT 1 FROM documents WHERE digest = ?", digest))
+
     def documents(self) -> list[str]:
         """Return the names of all documents."""
         return [row["name"] for row in self._database.rows("SELECT name FROM documents ORDER BY rowid")]

@@ -16,9 +16,10 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from assistant.assistant import Assistant, Turn
+from assistant.assistant import Assistant
 from assistant.errors import BadInput
 from assistant.settings import Settings
+from assistant.turns import Turn
 from assistant.types import (
     Artifact,
     CallFinished,
