@@ -1,4 +1,4 @@
-"""The command line: `python -m assistant tools | call | chat | models | settings`. Knows the façade, not what is below.
+"""The command line, `python -m assistant COMMAND`, everything without the screen. Knows the façade, not what is below.
 
 Answers go to stdout, everything else to stderr. With --json each answer is one JSON value a line.
 """
@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant import shelf
 from assistant.assistant import Assistant
 from assistant.errors import AssistantError
+from assistant.printing import print_json, say
 from assistant.registry import obstacle
 from assistant.settings import Settings, read_settings
 from assistant.tools import Tool
@@ -28,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         ok = options.run(options)
     except AssistantError as error:
-        _say(str(error))
+        say(str(error))
         return 1
     except KeyboardInterrupt:
-        _say("Stopped.")
+        say("Stopped.")
         return 1
     return 0 if ok else 1
 
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("message", nargs="?", help="what to say; without it, lines are read from the keyboard")
     chat.add_argument("-f", "--file", action="append", default=[], type=Path, help="attach a file (repeat for more)")
     chat.add_argument("-c", "--conversation", help="continue the conversation with this id")
+    shelf.add_options(command("conversations", shelf.run, "list, search, export and delete conversations"))
     models = command("models", _models, "list which weights serve which role, and why")
     models.add_argument("--load", metavar="ROLE", help="download and load the model of a role, and tell its size")
     settings = command("settings", _settings, "list the settings and their values")
@@ -65,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 def _tools(options: argparse.Namespace) -> bool:
     tools = Assistant().tools.values()
     if options.json:
-        _print_json([_describe(tool) for tool in tools])
+        print_json([_describe(tool) for tool in tools])
     elif options.markdown:
         print(tool_table(tools))
     else:
@@ -102,13 +104,13 @@ def _call(options: argparse.Namespace) -> bool:
         result = end.value
     files = {artifact.id: str(assistant.path(artifact)) for artifact in result.artifacts}
     if as_json:
-        _print_json({**_plain(result), "files": files})
+        print_json({**_plain(result), "files": files})
     elif result.failed:
-        _say(result.text)
+        say(result.text)
     else:
         print(result.text)
         for handle, path in files.items():
-            _say(f"{handle}: {path}")
+            say(f"{handle}: {path}")
     return not result.failed
 
 
@@ -143,11 +145,11 @@ def _usage(tool: Tool) -> list[str]:
 def _chat(options: argparse.Namespace) -> bool:
     assistant = Assistant()
     if assistant.notice:
-        _say(assistant.notice)
+        say(assistant.notice)
     if options.message is not None or options.file:
         _turn(assistant, options.message or "", options.file, options.conversation, options.json)
         return True
-    _say(f"{assistant.model.describe()} Ctrl-D ends.")
+    say(f"{assistant.model.describe()} Ctrl-D ends.")
     conversation = options.conversation
     while True:
         try:
@@ -170,19 +172,19 @@ def _turn(assistant: Assistant, message: str, files: list[Path], conversation: s
         except StopIteration:
             return turn.conversation
         if as_json:
-            _print_json({"event": type(event).__name__, "conversation": turn.conversation, **_plain(event)})
+            print_json({"event": type(event).__name__, "conversation": turn.conversation, **_plain(event)})
             continue
         match event:
             case TextDelta(text):
                 print(text, end="", flush=True)
             case CallStarted(call):
-                _say(f"[{call.name} {json.dumps(dict(call.arguments), ensure_ascii=False)}]")
+                say(f"[{call.name} {json.dumps(dict(call.arguments), ensure_ascii=False)}]")
             case CallProgress():
                 _say_progress(event)
             case CallFinished(result):
-                _say(f"[{'failed: ' if result.failed else ''}{result.text}]")
+                say(f"[{'failed: ' if result.failed else ''}{result.text}]")
             case Notice(text):
-                _say(text)
+                say(text)
             case TurnFinished():
                 print()
 
@@ -190,10 +192,10 @@ def _turn(assistant: Assistant, message: str, files: list[Path], conversation: s
 def _models(options: argparse.Namespace) -> bool:
     assistant = Assistant()
     if options.load:
-        assistant.load(options.load, lambda fraction, note: _say(_progress(fraction, note)))
+        assistant.load(options.load, lambda fraction, note: say(_progress(fraction, note)))
     rows = assistant.models()
     if options.json:
-        _print_json([dataclasses.asdict(row) for row in rows])
+        print_json([dataclasses.asdict(row) for row in rows])
         return True
     for row in rows:
         if row.profile == "remote":
@@ -209,7 +211,7 @@ def _models(options: argparse.Namespace) -> bool:
 def _settings(options: argparse.Namespace) -> bool:
     values = read_settings().model_dump(mode="json")
     if options.json:
-        _print_json(values)
+        print_json(values)
     elif options.markdown:
         print(settings_table())
     else:
@@ -244,18 +246,10 @@ def _plain(value: Any) -> dict[str, Any]:
     return fields
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, default=dict), flush=True)
-
-
 def _say_progress(event: CallProgress) -> None:
     if event.preview is None:  # a terminal shows no pictures
-        _say(_progress(event.fraction, event.note))
+        say(_progress(event.fraction, event.note))
 
 
 def _progress(fraction: float | None, note: str) -> str:
     return note if fraction is None else f"{note} {fraction:.0%}"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

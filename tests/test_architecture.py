@@ -60,7 +60,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "plugins.*",
     ),
     3: ("assistant", "assistant.assistant"),
-    4: ("assistant.cli", "assistant.ui.*"),
+    4: ("assistant.cli", "assistant.printing", "assistant.shelf", "assistant.ui.*"),
     5: ("app", "assistant.__main__"),
 }
 PLUGIN_MAY_IMPORT = ("artifacts", "catalog", "errors", "library", "residents", "tools", "types", "vision.*", "zerogpu")

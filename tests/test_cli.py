@@ -120,6 +120,53 @@ def test_chat_refuses_a_bad_file_in_a_sentence(capsys: Captured, tmp_path: Path)
     assert "'empty.png' is empty." in capsys.readouterr().err
 
 
+def shelf(capsys: Captured, *words: str) -> list[str]:
+    """Run the command, which must work, and return what it printed."""
+    assert main(["conversations", *words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_conversations_are_listed_searched_named_and_deleted(capsys: Captured) -> None:
+    assert main(["chat", "The lighthouse keeper", "--json"]) == 0
+    here = str(lines(capsys)[0]["conversation"])
+    others = shelf(capsys)[1:]
+    shelf(capsys, "--rename", here, "The lighthouse")
+    assert shelf(capsys)[0].startswith(here) and shelf(capsys)[0].endswith("The lighthouse")
+    hit = json.loads(shelf(capsys, "--search", "LIGHTHOUSE keeper", "--json")[0])
+    assert (hit["conversation"], hit["found"]) == (here, "lighthouse")
+    assert json.loads(shelf(capsys, "--json")[0])["title"] == "The lighthouse"
+    shelf(capsys, "--delete", here)
+    assert shelf(capsys) == others
+    assert main(["conversations", "--search", "lighthouse keeper"]) == 1
+    shelf(capsys, "--restore", here)
+    assert len(shelf(capsys)) == 1 + len(others)
+
+
+def test_a_conversation_goes_to_a_file_and_back(capsys: Captured, tmp_path: Path) -> None:
+    assert main(["chat", "Good morning", "--json"]) == 0
+    here, before = str(lines(capsys)[0]["conversation"]), len(shelf(capsys))
+    for name in ("it.md", "it.json", "it.zip"):
+        shelf(capsys, "--export", here, str(tmp_path / name))
+        assert (tmp_path / name).stat().st_size > 20
+    assert "Good morning" in (tmp_path / "it.md").read_text()
+    (there,) = shelf(capsys, "--import", str(tmp_path / "it.zip"))
+    assert there != here and len(shelf(capsys)) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--export", "nowhere", "it.md"], "no conversation 'nowhere'"),
+        (["--export", "nowhere", "it.exe"], "must end with .md, .json or .zip"),
+        (["--import", "missing.zip"], "cannot be read"),
+        (["--delete", "nowhere"], "no conversation"),
+    ],
+)
+def test_a_wrong_wish_for_a_conversation_is_a_sentence(words: list[str], sentence: str, capsys: Captured) -> None:
+    assert main(["conversations", *words]) == 1
+    assert sentence in capsys.readouterr().err
+
+
 def test_models_says_what_was_chosen_and_why(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSISTANT_PROFILE", "auto")
     assert main(["models", "--json"]) == 0

@@ -57,7 +57,7 @@ def test_the_plugin_example_is_a_plugin(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_every_command_line_in_readme_is_one_the_program_knows(capsys: pytest.CaptureFixture[str]) -> None:
     commands = set(re.findall(r"python -m assistant (\w+)", README.read_text()))
-    assert commands == {"tools", "call", "chat", "models", "settings"}
+    assert commands == {"tools", "call", "chat", "conversations", "models", "settings"}
     for command in commands:
         with pytest.raises(SystemExit):
             main([command, "--help"])
