@@ -16,7 +16,7 @@ from bench._cases import Case, Outcome, Tools, try_case
 from training.tool_choice.calibrate import sets
 
 SETS = {name: (cases, tools) for name, cases, tools in sets("development")}
-FLOORS = {"built-in tools": 0.85, "unseen tools, three examples": 0.7, "unseen tools, no examples": 0.7}
+FLOORS = {"built-in tools": 0.88, "unseen tools, three examples": 0.8, "unseen tools, no examples": 0.75}
 
 
 def outcomes(maru: Assistant, cases: Sequence[Case], tools: Tools) -> list[Outcome]:

@@ -60,7 +60,7 @@ def train(module: torch.nn.Module, loss: Callable[[int], torch.Tensor], plan: Pl
     """Train `module` for `minutes`, going on from the checkpoint in `work`, and tell whether all steps are done.
 
     `loss(step)` is the mean loss of the batch with that number. When it is done `module` holds the running mean of its
-    weights if the plan has one; `losses(work)` and `hours(work)` tell how it went.
+    weights if the plan has one; `report` tells how it went.
     """
     piece = _Piece(module, plan, work)
     end = time.monotonic() + 60 * minutes
@@ -78,15 +78,11 @@ def train(module: torch.nn.Module, loss: Callable[[int], torch.Tensor], plan: Pl
     return True
 
 
-def losses(work: Path) -> list[tuple[int, float]]:
-    """Return what was logged so far as (step, mean loss of the steps before it)."""
-    found: list[tuple[int, float]] = _read(work)["losses"]
-    return found
-
-
-def hours(work: Path) -> float:
-    """Return how long the pieces took together."""
-    return float(_read(work)["seconds"]) / 3600
+def report(work: Path, folder: Path) -> None:
+    """Draw the curve of the losses into `folder`, as loss.png, and say how long the pieces took together."""
+    state = _read(work)
+    draw_curve(state["losses"], folder / "loss.png")
+    log.info("written to %s after %.1f hours", folder, state["seconds"] / 3600)
 
 
 class _Piece:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from training.pieces import LOGGED, Plan, draw_curve, hours, losses, train
+from training.pieces import LOGGED, Plan, draw_curve, report, train
 
 PLAN = Plan(steps=60, rate=0.05, warm_up=5, averaged=0.9)
 LONG = 10.0  # minutes; more than any of this takes
@@ -28,13 +28,17 @@ def loss_of(model: torch.nn.Linear, seen: list[int]):
     return loss
 
 
+def losses(work: Path) -> list[tuple[int, float]]:
+    """Return what a training logged, as its checkpoint has it."""
+    return torch.load(work / "checkpoint.pt", weights_only=True)["losses"]
+
+
 def test_it_learns_and_says_that_it_is_done(tmp_path: Path):
     model = line()
     assert train(model, loss_of(model, []), PLAN, tmp_path, LONG)
     (first, begun), (last, ended) = losses(tmp_path)
     assert (first, last) == (LOGGED, 2 * LOGGED)
     assert ended < begun / 3
-    assert hours(tmp_path) > 0
 
 
 def test_pieces_are_as_good_as_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -75,3 +79,13 @@ def test_the_curve_is_drawn(tmp_path: Path):
         (x, y) for x in range(picture.width) for y in range(picture.height) if picture.getpixel((x, y)) == (40, 90, 180)
     ]
     assert blue[0][1] < blue[-1][1]  # it falls from left to right
+
+
+def test_a_training_reports_how_it_went(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    model = line()
+    train(model, loss_of(model, []), PLAN, tmp_path, LONG)
+    report(tmp_path, tmp_path)
+    with Pictures.open(tmp_path / "loss.png") as curve:
+        assert curve.size[0] > 100
+    assert "after 0.0 hours" in caplog.text

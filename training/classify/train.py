@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 
@@ -13,11 +12,10 @@ from transformers import ViTImageProcessorPil
 from training.classify.evaluate import figures
 from training.classify.model import Taught
 from training.drawing import SIDE
-from training.pieces import Plan, draw_curve, hours, losses
+from training.pieces import Plan, report
 from training.pieces import train as train_pieces
 from training.world import Taste, make_scene
 
-log = logging.getLogger(__name__)
 SEED = 7
 BATCH = 64
 PLAN = Plan(steps=9000, rate=1e-3, averaged=0.999)
@@ -38,8 +36,7 @@ def train(work: Path, minutes: float) -> int:
     taught.model.half().save_pretrained(SHIPPED)
     half = [0.5] * 3
     ViTImageProcessorPil(size={"height": SIDE, "width": SIDE}, image_mean=half, image_std=half).save_pretrained(SHIPPED)
-    draw_curve(losses(work), SHIPPED / "loss.png")
-    log.info("written to %s after %.1f hours", SHIPPED, hours(work))
+    report(work, SHIPPED)
     return 0
 
 

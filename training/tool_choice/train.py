@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from assistant.chat_format import family_of
-from assistant.engine.load import convert_gguf
-from assistant.residents import residents
+from training.pieces import draw_curve
+from training.tool_choice.base import load
 from training.tool_choice.batches import IGNORED, Packs, collate
 from training.tool_choice.calibrate import calibrate
 from training.tool_choice.evaluate import evaluate as figures
@@ -63,7 +63,7 @@ class Deadline(TrainerCallback):  # type: ignore[misc]  # transformers is not ch
 
 def train(work: Path, minutes: float) -> int:
     """Train for `minutes`, going on from the last checkpoint in `work`; at the end write `models/tool_choice`."""
-    tokenizer, model = _load()
+    tokenizer, model = load()
     model = get_peft_model(
         model,
         LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"),
@@ -92,11 +92,11 @@ def train(work: Path, minutes: float) -> int:
     trainer = ChoiceTrainer(model, arguments, collate, packs, callbacks=[Deadline(minutes)])
     trainer.model_accepts_loss_kwargs = False  # the loss is a mean, so the mean of the packs is taken
     trainer.train(resume_from_checkpoint=any(work.glob("checkpoint-*")))
-    (work / "losses.json").write_text(json.dumps(trainer.state.log_history))
     if trainer.state.global_step < STEPS:
         log.info("%d of %d steps are done; run the same command again", trainer.state.global_step, STEPS)
         return 0
-    ship(model, work)
+    ship(model)
+    draw_curve([(row["step"], row["loss"]) for row in trainer.state.log_history if "loss" in row], SHIPPED / "loss.png")
     train_head(SHIPPED)
     calibrate(SHIPPED)
     return 0
@@ -104,23 +104,15 @@ def train(work: Path, minutes: float) -> int:
 
 def evaluate() -> int:
     """Print what the shipped adapter reaches."""
-    for figure in figures():
+    for figure in figures(SHIPPED):
         sys.stdout.write(json.dumps(figure) + "\n")
         sys.stdout.flush()
     return 0
 
 
-def _load() -> tuple[Any, Any]:
-    catalog = residents().catalog
-    path = catalog.fetch("chat", lambda fraction, note: log.info(note))
-    folder = convert_gguf(path, lambda fraction, note: log.info(note))
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation="eager")
-    return AutoTokenizer.from_pretrained(folder), model
-
-
-def ship(model: PeftModel, work: Path) -> None:
+def ship(model: PeftModel) -> None:
     """Write the adapter to `models/tool_choice`, in half precision."""
     model.to(torch.float16)
     model.peft_config["default"].base_model_name_or_path = "HuggingFaceTB/SmolLM2-135M-Instruct"
     model.save_pretrained(SHIPPED)
-    log.info("written to %s; the losses are in %s", SHIPPED, work)
+    log.info("written to %s", SHIPPED)

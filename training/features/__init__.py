@@ -1,0 +1,1 @@
+"""The built-in CLIP: pictures and sentences of the small world in one space."""
