@@ -45,7 +45,7 @@ def paint_image(
         steps: How many steps to paint in, if the person asked for a number.
         guidance: How strictly to follow the prompt, if the person asked for a number.
         seed: The number that decides among all the pictures of a prompt; the same seed gives the same picture.
-        count: How many pictures to paint.
+        count: How many pictures to paint, versions or variations.
 
     Examples:
         Paint me a lighthouse in a storm.

@@ -47,7 +47,7 @@ def repaint_image(
         steps: How many steps to paint in, if the person asked for a number.
         guidance: How strictly to follow the prompt, if the person asked for a number.
         seed: The number that decides among all the pictures of a prompt; the same seed gives the same picture.
-        count: How many pictures to paint.
+        count: How many pictures to paint, versions or variations.
 
     Examples:
         Turn this photo into an oil painting.

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from assistant.chat_format import asked_results, turns
+from assistant.choosing.carry import carry
 from assistant.choosing.files import Known, choose_files, mentions_kind
 from assistant.choosing.head import Head
+from assistant.choosing.numbers import passing_numbers
 from assistant.choosing.text import REPLY, RESULT, Before, is_file, words_of
 from assistant.choosing.wishes import split_wishes
 from assistant.nearness import nearest, nearness
@@ -228,14 +230,23 @@ def weigh(
 def finish_call(tool: ToolSpec, written: str, question: Question) -> ToolCall:
     """Make the call of what was written for the arguments: results are put in, and the files are chosen."""
     arguments: dict[str, Any] = {name: _put_in(value, question) for name, value in json.loads(written).items()}
+    earlier, about = question.earlier(tool) or {}, _words_of_files(question.files)
+    for name, value in arguments.items():
+        if isinstance(value, str) and isinstance(old := earlier.get(name), str) and name in words_of(tool):
+            arguments[name] = carry(question.said, value, old, about)
     files = {name: schema for name, schema in tool.parameters.get("properties", {}).items() if is_file(schema)}
     required = [name for name in tool.parameters.get("required", ()) if name in files]
     wanted = required or _any_of(files, question)
     for kind in dict.fromkeys(files[name]["x-artifact"] for name in wanted):
         names = [name for name in wanted if files[name]["x-artifact"] == kind]
         arguments |= zip(names, choose_files(question.said, kind, question.files, len(names)), strict=False)
+    arguments |= passing_numbers(tool, arguments, question.said)
     in_order = {name: arguments[name] for name in tool.parameters.get("properties", {}) if name in arguments}
     return ToolCall(uuid.uuid4().hex[:8], tool.name, in_order)
+
+
+def _words_of_files(files: Sequence[Known]) -> set[str]:
+    return {word for known in files for word in re.findall(r"[^\W\d_]+", known.file.name.lower())}
 
 
 def _put_in(value: Any, question: Question) -> Any:
