@@ -161,7 +161,7 @@ def test_a_training_stops_goes_on_and_ships_an_adapter(
         path = tmp_path / "base"
         return tokenizer, LlamaForCausalLM.from_pretrained(path, dtype=torch.bfloat16, attn_implementation="eager")
 
-    for name, value in {"_load": load, "STEPS": 3, "SHIPPED": tmp_path / "shipped"}.items():
+    for name, value in {"load": load, "STEPS": 3, "LOGGED": 1, "SHIPPED": tmp_path / "shipped"}.items():
         monkeypatch.setattr(train, name, value)
     calibrated: list[Path] = []
     monkeypatch.setattr(train, "train_head", lambda folder: None)

@@ -28,6 +28,7 @@ STEPS = 2400
 PACKS = 2  # a step, one after the other: together they would be padded
 RATE = 6e-4
 RANK = 16
+LOGGED = 20  # steps between two losses of the curve
 SHIPPED = Path(__file__).parents[2] / "models" / "tool_choice"
 
 
@@ -80,7 +81,7 @@ def train(work: Path, minutes: float) -> int:
         max_grad_norm=1.0,
         bf16=True,
         use_cpu=not torch.cuda.is_available(),
-        logging_steps=20,
+        logging_steps=LOGGED,
         save_steps=100,
         save_total_limit=2,
         remove_unused_columns=False,
