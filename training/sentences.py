@@ -97,7 +97,7 @@ def labels(scene: Scene) -> dict[str, int]:
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """Write one of the sentences that name all things of a scene, some of them with the background."""
     text = joined([some(label, count) for label, count in labels(scene).items()])
-    side = _side(*scene.objects) if len(scene.objects) == 2 else None
+    side = side_of(*scene.objects) if len(scene.objects) == 2 else None
     if side and len(labels(scene)) == 2 and rng.random() < 0.5:
         first, second = (one_of(one.thing.label) for one in scene.objects)
         text = f"{first} {TO_THE[side]} {second}"
@@ -107,7 +107,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     return opening[rng.integers(len(opening))] + text
 
 
-def _side(one: Placed, other: Placed) -> str | None:
+def side_of(one: Placed, other: Placed) -> str | None:
     """Return where `one` plainly lies of `other`, along the longer of the two ways."""
     across, down = offset(one, other, 0), offset(one, other, 1)
     if max(abs(across), abs(down)) < CLEAR:

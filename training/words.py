@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-import string
 import tomllib
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from training.sentences import NUMBERS, plural
@@ -36,14 +36,34 @@ def world_words() -> tuple[str, ...]:
 def clip_tokenizer(longest: int) -> CLIPTokenizer:
     """Return a tokenizer that has one token for each word of the world; it cuts at `longest` tokens.
 
-    The ends of a sentence are its two largest ids, where OWLv2 looks for them; `PADDING` is 0.
+    The ends of a sentence are its two largest ids, where OWLv2 looks for them; `PADDING` is 0. It is the same in every
+    process, for a training goes on in another one.
     """
-    raw = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=END))
-    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    merges = _merges(world_words())
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    trainer = trainers.BpeTrainer(vocab_size=20_000, end_of_word_suffix="</w>", show_progress=False)
-    raw.train_from_iterator([*world_words(), *string.ascii_lowercase], trainer)
-    merges = [tuple(pair) for pair in json.loads(raw.to_str())["model"]["merges"]]
     tokens = dict.fromkeys([*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges), BEGIN, END])
     vocabulary = {token: place for place, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=PADDING, model_max_length=longest)
+
+
+def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Return which pairs to join, the most frequent first, until every word is one piece (arXiv:1508.07909).
+
+    The trainer of `tokenizers` breaks ties another way in each process.
+    """
+    spelled = [[*word[:-1], f"{word[-1]}</w>"] for word in words]
+    merges: list[tuple[str, str]] = []
+    while pairs := Counter(pair for parts in spelled for pair in pairwise(parts)):
+        merges.append(max(pairs, key=lambda pair: (pairs[pair], pair)))
+        spelled = [_joined(parts, merges[-1]) for parts in spelled]
+    return merges
+
+
+def _joined(parts: Sequence[str], pair: tuple[str, str]) -> list[str]:
+    found: list[str] = []
+    for part in parts:
+        if found and (found[-1], part) == pair:
+            found[-1] += part
+        else:
+            found.append(part)
+    return found

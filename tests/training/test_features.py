@@ -1,5 +1,8 @@
 """The training of CLIP: sentences suit their pictures, a small model learns them, and the plugins can load it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,17 @@ def test_every_word_of_the_world_is_one_token():
     tokenizer = clip_tokenizer(16)
     assert [word for word in world_words() if len(tokenizer(word)["input_ids"]) != 3] == []
     assert set(names()) <= set(world_words())
+
+
+def test_the_tokens_are_the_same_in_every_process():
+    code = "from training.words import clip_tokenizer; print(sorted(clip_tokenizer(9).get_vocab().items()))"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(told) == 1
 
 
 def test_other_words_are_spelled():

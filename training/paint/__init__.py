@@ -1,0 +1,1 @@
+"""The built-in Stable Diffusion: paints the small world from words, after a picture, and inside a mask."""
