@@ -1,0 +1,1 @@
+"""A world of drawn pages: invoices, receipts, forms, letters and tables whose words and facts are known."""
