@@ -39,11 +39,6 @@ class Entry:
     variant: str | None = None
     distilled: bool = False
 
-    @property
-    def is_built_in(self) -> bool:
-        """Whether the weights are of this repository, which knows only its small world."""
-        return self.source.form == "models"
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
