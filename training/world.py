@@ -135,6 +135,11 @@ def make_scene(number: int, stream: int = 0, taste: Taste = Taste(), vendor: str
     return arrange(chosen, rng, taste, vendor)
 
 
+def scenes_of(step: int, size: int, stream: int = 0, taste: Taste = Taste()) -> list[Scene]:
+    """Return the scenes of a training's step; no two steps have one in common."""
+    return [make_scene(number, stream, taste) for number in range(step * size, (step + 1) * size)]
+
+
 def choose_things(rng: np.random.Generator, count: int, taste: Taste) -> list[Thing]:
     """Choose the things of a scene, some of them alike."""
     chosen: list[Thing] = []

@@ -16,7 +16,7 @@ from training.eyes import body
 from training.pieces import Plan, report
 from training.pieces import train as train_pieces
 from training.sentences import caption
-from training.world import Scene, make_scene
+from training.world import Scene, scenes_of
 
 SEED = 23
 BATCH = 64
@@ -32,7 +32,7 @@ def train(work: Path, minutes: float) -> int:
 
     def one_step(step: int) -> torch.Tensor:
         rng = np.random.default_rng([SEED, step])
-        scenes = [make_scene(number, STREAM) for number in range(step * BATCH, (step + 1) * BATCH)]
+        scenes = scenes_of(step, BATCH, STREAM)
         return taught.loss(scenes, [text_of(scene, rng) for scene in scenes])
 
     if not train_pieces(taught, one_step, PLAN, work, minutes):

@@ -12,15 +12,15 @@ from transformers import ViTImageProcessorPil
 from training.classify.evaluate import figures
 from training.classify.model import Taught
 from training.drawing import SIDE
+from training.eyes import SHIPPED
 from training.pieces import Plan, report
 from training.pieces import train as train_pieces
-from training.world import Taste, make_scene
+from training.world import Taste, scenes_of
 
 SEED = 7
 BATCH = 64
 PLAN = Plan(steps=9000, rate=1e-3, averaged=0.999)
 TASTE = Taste(counts=(2, 1, 1, 1, 1))
-SHIPPED = Path(__file__).parents[2] / "models" / "classify"
 
 
 def train(work: Path, minutes: float) -> int:
@@ -29,7 +29,7 @@ def train(work: Path, minutes: float) -> int:
     taught = Taught()
 
     def loss(step: int) -> torch.Tensor:
-        return taught.loss([make_scene(number, taste=TASTE) for number in range(step * BATCH, (step + 1) * BATCH)])
+        return taught.loss(scenes_of(step, BATCH, taste=TASTE))
 
     if not train_pieces(taught, loss, PLAN, work, minutes):
         return 0

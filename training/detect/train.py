@@ -16,7 +16,7 @@ from training.drawing import SIDE
 from training.eyes import body
 from training.pieces import Plan, report
 from training.pieces import train as train_pieces
-from training.world import make_scene
+from training.world import scenes_of
 
 SEED = 13
 BATCH = 64
@@ -31,7 +31,7 @@ def train(work: Path, minutes: float) -> int:
     tokenizer, model = build(body())
 
     def one_step(step: int) -> torch.Tensor:
-        scenes = [make_scene(number, STREAM) for number in range(step * BATCH, (step + 1) * BATCH)]
+        scenes = scenes_of(step, BATCH, STREAM)
         return loss(model, tokenizer, scenes, np.random.default_rng([SEED, step]))
 
     if not train_pieces(model, one_step, PLAN, work, minutes):

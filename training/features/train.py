@@ -18,7 +18,7 @@ from training.features.model import build, loss
 from training.pieces import Plan, report
 from training.pieces import train as train_pieces
 from training.sentences import caption, plural
-from training.world import Scene, Taste, make_scene
+from training.world import Scene, Taste, scenes_of
 
 SEED = 11
 BATCH = 64
@@ -35,7 +35,7 @@ def train(work: Path, minutes: float) -> int:
     tokenizer, model = build(body())
 
     def one_step(step: int) -> torch.Tensor:
-        scenes = [make_scene(number, STREAM, TASTE) for number in range(step * BATCH, (step + 1) * BATCH)]
+        scenes = scenes_of(step, BATCH, STREAM, TASTE)
         rng = np.random.default_rng([SEED, step])
         return loss(model, tokenizer, scenes, [text_of(scene, rng) for scene in scenes])
 

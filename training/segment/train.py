@@ -16,7 +16,7 @@ from training.pieces import Plan, report
 from training.pieces import train as train_pieces
 from training.segment.evaluate import figures
 from training.segment.model import MASK, build, loss, prompts_of
-from training.world import make_scene
+from training.world import scenes_of
 
 SEED = 17
 BATCH = 32
@@ -31,7 +31,7 @@ def train(work: Path, minutes: float) -> int:
     model = build(body())
 
     def one_step(step: int) -> torch.Tensor:
-        scenes = [make_scene(number, STREAM) for number in range(step * BATCH, (step + 1) * BATCH)]
+        scenes = scenes_of(step, BATCH, STREAM)
         boxed, ambiguous = bool(step % 2), bool(step // 2 % 2)
         return loss(model, scenes, prompts_of(scenes, np.random.default_rng([SEED, step]), boxed), ambiguous)
 

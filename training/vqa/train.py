@@ -20,7 +20,7 @@ from training.sentences import ask
 from training.vqa.evaluate import calibrate, figures
 from training.vqa.model import Taught
 from training.vqa.questions import TASTE, typed
-from training.world import make_scene
+from training.world import scenes_of
 
 log = logging.getLogger(__name__)
 SEED = 19
@@ -37,7 +37,7 @@ def train(work: Path, minutes: float) -> int:
 
     def one_step(step: int) -> torch.Tensor:
         rng = np.random.default_rng([SEED, step])
-        scenes = [make_scene(number, STREAM, TASTE) for number in range(step * BATCH, (step + 1) * BATCH)]
+        scenes = scenes_of(step, BATCH, STREAM, TASTE)
         asked = [ask(scene, rng) for scene in scenes]
         return taught.loss(scenes, asked, [typed(one, rng) for one in asked])
 
