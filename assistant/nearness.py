@@ -34,8 +34,15 @@ def nearness(request: str, tools: Sequence[ToolSpec]) -> Mapping[str, float]:
 
 def nearest(request: str, texts: Sequence[str]) -> float:
     """Return the best cosine similarity of `request` to one of `texts`; -1 where there are none."""
+    return max(similarities(request, texts), default=-1.0)
+
+
+def similarities(request: str, texts: Sequence[str]) -> list[float]:
+    """Return the cosine similarity of `request` to each of `texts`."""
+    if not texts:
+        return []
     asked, known = embed([request])[0], _embed_known(texts)
-    return max((float(known[text] @ asked) for text in texts), default=-1.0)
+    return [float(known[text] @ asked) for text in texts]
 
 
 def _texts(tool: ToolSpec) -> list[str]:

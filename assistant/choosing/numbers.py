@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from assistant.nearness import nearest
+from assistant.nearness import similarities
 from assistant.types import ToolSpec
 
 NAMES = "two three four five six seven eight nine ten"
@@ -34,13 +34,14 @@ def passing_numbers(tool: ToolSpec, arguments: Mapping[str, Any], said: str) -> 
         found |= {name: int(value) for name, value in zip(SIDES, size.groups(), strict=True)}
         said = said[: size.start()] + said[size.end() :]
     for value, phrase in _unused(said, arguments):
-        near = {
-            name: nearest(phrase, [f"{name}: {node.get('description', '')}"])
+        fitting = [
+            name
             for name, node in free.items()
             if name not in found and node.get("minimum", value) <= value <= node.get("maximum", value)
-        }
-        best = max(near, key=near.__getitem__, default=None)
-        if best is not None and near[best] >= MEANT_FROM:
+        ]
+        told = similarities(phrase, [f"{name}: {free[name].get('description', '')}" for name in fitting])
+        near, best = max(zip(told, fitting, strict=True), key=lambda pair: pair[0], default=(-1.0, ""))
+        if near >= MEANT_FROM:
             found[best] = value
     return found
 
